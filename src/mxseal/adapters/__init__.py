@@ -1,0 +1,1 @@
+"""How we touch the world; each adapter satisfies a port and takes plain arguments."""

@@ -1,0 +1,41 @@
+"""What all commands share in printing: JSON with a schema version, and consoles that know their place."""
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from mxseal.vocabulary.saved import to_builtins
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+SCHEMA_VERSION = 1
+
+
+def print_json(kind: str, value: object, *, indent: int = 2) -> None:
+    """One JSON document on stdout: ``schema_version`` and ``kind`` first, then the value's own keys."""
+    sys.stdout.write(as_json(kind, value, indent=indent) + "\n")
+
+
+def as_json(kind: str, value: object, *, indent: int = 0) -> str:
+    """The same as text; with ``indent=0`` a single line, as ``--jsonl`` prints it."""
+    body: Any = to_builtins(value)
+    if not isinstance(body, dict):
+        body = {"value": body}
+    encoded = msgspec.json.encode({"schema_version": SCHEMA_VERSION, "kind": kind, **body})
+    return (msgspec.json.format(encoded, indent=indent) if indent else encoded).decode()
+
+
+def console(*, stderr: bool = False) -> "Console":
+    """A rich console: colour on a terminal only, NO_COLOR honoured, never wraps what is piped."""
+    from rich.console import Console
+
+    stream = sys.stderr if stderr else sys.stdout
+    return Console(
+        stderr=stderr,
+        highlight=False,
+        markup=False,
+        emoji=False,
+        soft_wrap=not stream.isatty(),
+    )

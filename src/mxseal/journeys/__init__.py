@@ -1,0 +1,1 @@
+"""What we do, step by step, through the ports; no sockets here."""

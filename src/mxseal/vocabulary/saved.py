@@ -1,0 +1,37 @@
+"""Evidence and other values as JSON, and back: what ``--save`` and ``--replay`` use."""
+
+from typing import Any, TypeVar
+
+import msgspec
+
+from mxseal.vocabulary.faults import DataFault
+from mxseal.vocabulary.names import Address, HostName
+
+Value = TypeVar("Value", bound=msgspec.Struct)
+
+
+def to_json(value: object) -> bytes:
+    """Any value of the vocabulary as JSON; octets become base64, times RFC 3339."""
+    return msgspec.json.encode(value, enc_hook=str)
+
+
+def to_builtins(value: object) -> Any:
+    """The same as dictionaries, lists and strings."""
+    return msgspec.to_builtins(value, enc_hook=str)
+
+
+def from_json(kind: type[Value], text: bytes, *, source: str) -> Value:
+    """Read a value back; raises `DataFault` naming `source` and the place in it."""
+    try:
+        return msgspec.json.decode(text, type=kind, dec_hook=_decode)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise DataFault(
+            f"{source} is no saved {kind.__name__.lower()}: {error}",
+            cure="give a file that the same version of mxseal has written",
+        ) from None
+
+
+def _decode(kind: type, raw: object) -> object:
+    if kind in (HostName, Address) and isinstance(raw, str):
+        return kind(raw)
+    raise NotImplementedError(f"no decoder for {kind!r}")

@@ -1,0 +1,1 @@
+"""Settings → adapters → journeys: the only file that knows all of them."""
