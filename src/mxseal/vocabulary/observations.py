@@ -58,7 +58,10 @@ class Outcome(StrEnum):
 
 
 class MxData(msgspec.Struct, frozen=True, tag="mx"):
-    """RFC 5321 §5.1; `exchange` is None for the null MX of RFC 7505 (``0 .``)."""
+    """RFC 5321 §5.1; `exchange` is None for the null MX of RFC 7505 (``0 .``).
+
+    A record whose exchange is no host name (an address, for instance) is `OtherData` within the answer.
+    """
 
     preference: int
     exchange: HostName | None
@@ -347,6 +350,8 @@ class PolicyFetchFailed(msgspec.Struct, frozen=True, tag="fetch-failed"):
     detail: str
     status: int | None = None
     """The HTTP status, where one came."""
+    content_type: str = ""
+    """The media type, where the fetch failed because it is not acceptable (RFC 8461 §3.2)."""
     attempts: tuple[str, ...] = ()
     """One line an address that was tried."""
     chain: tuple[bytes, ...] = ()
@@ -404,6 +409,10 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     """TLSA answers at names where operators put them by mistake, for instance at the mail domain itself."""
     authoritative: tuple[AuthoritativeAnswer, ...] = ()
     """With ``--all-servers``: each server's own answer."""
+    left_out: tuple[str, ...] = ()
+    """What was not examined because of a limit on hosts, addresses or time, one line each."""
+    private_allowed: bool = False
+    """Whether addresses of private networks were meant to be connected to (a lab)."""
     smtp_port: int = 25
     roots: tuple[bytes, ...] | None = None
     """The trust anchors given by ``--ca-file``, DER; None: the system's."""
