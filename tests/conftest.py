@@ -1,0 +1,43 @@
+"""Shared by all tests: what to do where a server from Debian is missing."""
+
+import os
+import shutil
+from collections.abc import Callable
+
+import pytest
+
+SEARCH_PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin:/usr/local/sbin"
+"""Servers live in sbin, which is not in everybody's PATH."""
+
+
+def lacking(reason: str) -> None:
+    """Skip with the reason; with MXSEAL_REQUIRE_REAL=1 (as CI sets it) fail instead."""
+    if os.environ.get("MXSEAL_REQUIRE_REAL") == "1":
+        pytest.fail(f"MXSEAL_REQUIRE_REAL=1, but {reason}", pytrace=False)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def require_tools() -> Callable[..., dict[str, str]]:
+    """Call it with names of programs; gives their paths, or skips (see `lacking`)."""
+
+    def require(*names: str) -> dict[str, str]:
+        paths = {name: shutil.which(name, path=SEARCH_PATH) for name in names}
+        missing = sorted(name for name, path in paths.items() if path is None)
+        if missing:
+            lacking(f"missing: {', '.join(missing)} (sudo make system installs it)")
+        return {name: path for name, path in paths.items() if path is not None}
+
+    return require
+
+
+@pytest.fixture(scope="session")
+def require_root() -> Callable[[], None]:
+    """Call it in tests that need network namespaces and servers with users of their own."""
+
+    def require() -> None:
+        if os.geteuid() != 0:
+            # Not an installation that is missing: no MXSEAL_REQUIRE_REAL can make somebody root.
+            pytest.skip("needs root, for network namespaces")
+
+    return require
