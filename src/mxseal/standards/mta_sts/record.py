@@ -6,6 +6,7 @@ from typing import Final
 
 import msgspec
 
+from mxseal.vocabulary.fields import Field, Grammar, as_text, read_fields
 from mxseal.vocabulary.names import HostName
 from mxseal.vocabulary.observations import TextData
 from mxseal.vocabulary.rejection import Rejection
@@ -18,10 +19,13 @@ from mxseal.vocabulary.rejection import Rejection
 # sts-extension   = sts-ext-name "=" sts-ext-value
 # sts-ext-name    = (ALPHA / DIGIT) *31(ALPHA / DIGIT / "_" / "-" / ".")
 # sts-ext-value   = 1*(%x21-3A / %x3C / %x3E-7E)  ; no "=", ";", SP, CTLs
-_VERSION: Final = "v=STSv1"
-_DELIM: Final = re.compile(r"[ \t]*;[ \t]*")
-_EXT_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,31}(?==)")
-_EXT_VALUE: Final = re.compile(r"[\x21-\x3a\x3c\x3e-\x7e]+")
+_GRAMMAR: Final = Grammar(
+    version="v=STSv1",
+    prefix="sts-",
+    delimiter="sts-field-delim",
+    section="RFC 8461 §3.1",
+    needed="'; id=' and 1 to 32 letters or digits",
+)
 _ID: Final = re.compile(r"[A-Za-z0-9]{1,32}\Z")
 
 # RFC 8461 §3.1 discards records that do not begin with "v=STSv1;".  Its grammar allows
@@ -30,8 +34,6 @@ _OURS: Final = re.compile(rb"v=STSv1[ \t]*;")
 # What somebody may have meant to be a record of ours: wrong case, a leading blank or quote, no semicolon.
 _MEANT: Final = re.compile(rb"[\s\"']*v\s*=\s*STSv1(?![0-9])", re.IGNORECASE)
 _MEANT_KEPT: Final = 5
-
-_SECTION: Final = "RFC 8461 §3.1"
 
 
 class Record(msgspec.Struct, frozen=True):
@@ -46,7 +48,7 @@ class Record(msgspec.Struct, frozen=True):
     def __str__(self) -> str:
         """The canonical text, which parses to an equal id and equal extensions."""
         fields = "".join(f" {name}={value};" for name, value in self.extensions)
-        return f"{_VERSION}; id={self.id};{fields}"
+        return f"{_GRAMMAR.version}; id={self.id};{fields}"
 
 
 class NoRecord(msgspec.Struct, frozen=True):
@@ -82,98 +84,35 @@ def select_record(texts: Iterable[TextData]) -> Record | NoRecord | Rejection:
             "\n".join(lines),
             start,
             start + len(second),
-            f"{len(ours)} records begin with '{_VERSION};', and exactly one must: remove the others",
+            f"{len(ours)} records begin with '{_GRAMMAR.version};', and exactly one must: remove the others",
             "sts-text-record",
-            _SECTION,
+            _GRAMMAR.section,
         )
     return parse_record(as_text(ours[0]))
 
 
 def parse_record(text: str) -> Record | Rejection:
     """Read one record, its character-strings joined already."""
-
-    def reject(message: str, start: int, end: int, rule: str) -> Rejection:
-        return Rejection(text, start, end, message, rule, _SECTION)
-
-    if not text.startswith(_VERSION):
-        return reject(f"a record begins with '{_VERSION};', exactly so", 0, min(8, len(text)), "sts-version")
-    fields: dict[str, str] = {}
-    id_at = position = len(_VERSION)
-    while position < len(text):
-        delim = _DELIM.match(text, position)
-        if delim is None:
-            return _not_a_delimiter(text, position)
-        position = delim.end()
-        if position == len(text) and fields:
-            break
-        name = _EXT_NAME.match(text, position)
-        if name is None:
-            return _not_a_name(text, position)
-        value = _EXT_VALUE.match(text, name.end() + 1)
-        if value is None:
-            at = name.end() + 1
-            return reject(f"a value must follow '{name[0]}='", at, at, "sts-ext-value")
-        if name[0] == "id" and "id" not in fields:
-            id_at = value.start()
-        # RFC 8461 §3.2: of a field that is there twice, all but the first are ignored.
-        fields.setdefault(name[0], value[0])
-        position = value.end()
-    if not fields:
-        return reject("a field must follow the version: 'id=' and 1 to 32 letters or digits", position,
-                      position, "sts-id")  # fmt: skip
-    identity = fields.pop("id", None)
+    fields = read_fields(text, _GRAMMAR)
+    if isinstance(fields, Rejection):
+        return fields
+    # RFC 8461 §3.2: of a field that is there twice, all but the first are ignored.
+    first: dict[str, Field] = {}
+    for field in fields:
+        first.setdefault(field.name, field)
+    identity = first.pop("id", None)
     if identity is None:
-        return reject(
-            "the id is missing: 'id=' and 1 to 32 letters or digits", len(text), len(text), "sts-id"
-        )
-    if not _ID.match(identity):
-        # Such a field is an sts-extension that is called "id"; the sts-id is still missing.
-        bad = next((i for i, c in enumerate(identity) if not (c.isascii() and c.isalnum())), 32)
-        start = id_at + min(bad, 32)
-        end = start + 1 if bad < 32 else id_at + len(identity)
-        return reject("an id has 1 to 32 letters or digits, nothing else", start, end, "sts-id")
-    return Record(identity, tuple(fields.items()), text)
+        what = "the id is missing: '; id=' and 1 to 32 letters or digits"
+        return Rejection(text, len(text), len(text), what, "sts-id", _GRAMMAR.section)
+    if not _ID.match(identity.value):
+        # By the grammar such a field is an extension that is called "id", and the sts-id is still missing.
+        return _not_an_id(text, identity)
+    return Record(identity.value, tuple((field.name, field.value) for field in first.values()), text)
 
 
-def _not_a_delimiter(text: str, position: int) -> Rejection:
-    blanks = re.compile(r"[ \t]*").match(text, position)
-    at = blanks.end() if blanks else position
-    if at == len(text):
-        return Rejection(
-            text, position, at, "blanks at the end: leave them away", "sts-field-delim", _SECTION
-        )
-    if at == position == len(_VERSION):
-        message, rule = f"a record begins with '{_VERSION};', exactly so", "sts-version"
-    elif text[at] == "=":
-        message, rule = "a value has no '='", "sts-ext-value"
-    elif at > position:
-        message, rule = "fields are separated by ';', and a value has no blanks", "sts-field-delim"
-    else:
-        message, rule = "a value has printable ASCII characters only", "sts-ext-value"
-    return Rejection(text, at, at + 1, message, rule, _SECTION)
-
-
-def _not_a_name(text: str, position: int) -> Rejection:
-    end = next((i for i in range(position, len(text)) if text[i] in ";= \t"), len(text))
-    if position < len(text) and text[position] == ";":
-        message = "a field is missing between two ';'"
-        end = position + 1
-    elif position == len(text):
-        message = "a field must follow the version: 'id=' and 1 to 32 letters or digits"
-        return Rejection(text, position, position, message, "sts-id", _SECTION)
-    elif end < len(text) and text[end] in " \t":
-        message = "a field is written name=value, without blanks"
-        position, end = end, end + 1
-    elif end == len(text) or text[end] == ";":
-        message = "a field is written name=value: the '=' is missing"
-    else:
-        message = "a name has 1 to 32 letters, digits, '_', '-' or '.', and begins with a letter or digit"
-    return Rejection(text, position, end, message, "sts-ext-name", _SECTION)
-
-
-def as_text(octets: bytes) -> str:
-    """Octets of a TXT record for reading and showing; octets that are not UTF-8 make it Latin-1."""
-    try:
-        return octets.decode()
-    except UnicodeDecodeError:
-        return octets.decode("latin-1")
+def _not_an_id(text: str, field: Field) -> Rejection:
+    bad = re.search(r"[^A-Za-z0-9]", field.value)
+    start = field.start + (bad.start() if bad else 32)
+    end = start + 1 if bad else field.start + len(field.value)
+    what = "an id has 1 to 32 letters or digits, nothing else"
+    return Rejection(text, start, end, what, "sts-id", _GRAMMAR.section)
