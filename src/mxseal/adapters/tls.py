@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, Final, Protocol, TypeVar, cast
 
+from mxseal.vocabulary.faults import DataFault
 from mxseal.vocabulary.names import HostName
 from mxseal.vocabulary.observations import KeyKind
 from mxseal.vocabulary.rejection import printable
@@ -74,7 +75,7 @@ def verifying_context(roots: Sequence[bytes] | None) -> ssl.SSLContext:
     RFC 8461 §3.3 with RFC 6125 §6.4.4: a common name identifies nobody.  Given roots
     are trust anchors as they are, self-signed or not.  A connection that is cut
     instead of closed is an error, so that a text whose end is the end of the
-    connection cannot be shortened in the path.
+    connection cannot be shortened in the path.  Raises `DataFault` if a root is no certificate.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.hostname_checks_common_name = False
@@ -84,7 +85,13 @@ def verifying_context(roots: Sequence[bytes] | None) -> ssl.SSLContext:
     if roots is None:
         context.load_default_certs(ssl.Purpose.SERVER_AUTH)
     elif roots:
-        context.load_verify_locations(cadata=b"".join(roots))
+        try:
+            context.load_verify_locations(cadata=b"".join(roots))
+        except ssl.SSLError as error:
+            raise DataFault(
+                f"a trust anchor is no certificate: {printable(str(error.reason or error), 100)}",
+                cure="give certificates, in DER or PEM as the option says",
+            ) from None
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     return context
 
