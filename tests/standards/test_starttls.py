@@ -517,7 +517,7 @@ class Server:
 @given(st.integers(1, 7))
 def test_both_ends_of_a_connection_understand_each_other(step):
     driver, server = Driver(), Server()
-    for _ in range(200):
+    for _ in range(1000):
         if driver.dialogue.state is State.UPGRADING and not server.in_tls:
             assert server.out == b"", "nothing is under way when TLS begins"
             server.in_tls = True
