@@ -122,7 +122,10 @@ def _email_within(name: bytes, base: bytes) -> bool:
 def _directory_within(name: bytes, base: bytes) -> bool:
     """The base's RDNs begin the name's."""
     wanted, found = (
-        [sorted((kind, " ".join(text.split()).lower()) for kind, text in rdn) for rdn in relative_names(which)]
+        [
+            sorted((kind, " ".join(text.split()).lower()) for kind, text in rdn)
+            for rdn in relative_names(which)
+        ]
         for which in (base, name)
     )
     return found[: len(wanted)] == wanted

@@ -96,7 +96,9 @@ def weakness_of_key(key: PublicKeyTypes | None) -> str | None:
     return f"its {kind} key has {size} bits, fewer than {least}" if size < least else None
 
 
-def signed_by(key: PublicKeyTypes | None, algorithm: str, signature: bytes, signed: bytes, der: bytes) -> bool:
+def signed_by(
+    key: PublicKeyTypes | None, algorithm: str, signature: bytes, signed: bytes, der: bytes
+) -> bool:
     """Whether `signature` over `signed` is of `key`; False for anything that cannot be checked.
 
     `der` is the whole certificate, which the parameters of RSASSA-PSS are read from.

@@ -28,9 +28,7 @@ def dns_id_matches(presented: str, reference: HostName) -> bool:
     return bool(label) and "*" not in behind and behind.count(".") >= 2 and f".{rest}" == behind
 
 
-def matching_dns_id(
-    presented: Iterable[str], references: Iterable[HostName]
-) -> tuple[str, HostName] | None:
+def matching_dns_id(presented: Iterable[str], references: Iterable[HostName]) -> tuple[str, HostName] | None:
     """The first DNS-ID that matches one of the names, and that name; None if there is none."""
     offered = tuple(presented)
     for reference in references:

@@ -48,9 +48,7 @@ MAX_STEPS: Final = 1000
 """Certificates visited in one search, each maybe several times."""
 
 SERVER_AUTH: Final = "1.3.6.1.5.5.7.3.1"
-SERVER_PURPOSES: Final = frozenset(
-    {SERVER_AUTH, "1.3.6.1.4.1.311.10.3.3", "2.16.840.1.113730.4.1"}
-)
+SERVER_PURPOSES: Final = frozenset({SERVER_AUTH, "1.3.6.1.4.1.311.10.3.3", "2.16.840.1.113730.4.1"})
 """id-kp-serverAuth (RFC 5280 §4.2.1.12) and the two Server Gated Crypto purposes that OpenSSL takes for it.
 
 anyExtendedKeyUsage alone is not enough for OpenSSL, hence for most senders, hence here.
@@ -134,7 +132,11 @@ class Search:
         order = (Distrust.UNKNOWN_ISSUER, Distrust.MISSING_INTERMEDIATE, Distrust.SELF_SIGNED)
         return min(
             self._failures,
-            key=lambda failure: (failure.kind in order, failure.kind is Distrust.BAD_SIGNATURE, -failure.depth),
+            key=lambda failure: (
+                failure.kind in order,
+                failure.kind is Distrust.BAD_SIGNATURE,
+                -failure.depth,
+            ),
         )
 
     # --- depth first ---
@@ -156,7 +158,9 @@ class Search:
                 if found := self._extend((*path, issuer)):
                     return found
         elif any(True for _ in self._issuers_above(path)):
-            self._fail(Distrust.PATH_LENGTH, f"the chain is longer than {MAX_DEPTH} certificates", len(path) - 1)
+            self._fail(
+                Distrust.PATH_LENGTH, f"the chain is longer than {MAX_DEPTH} certificates", len(path) - 1
+            )
         if len(self._failures) == before:
             self._dead_end(path, top)
         return None
@@ -201,7 +205,9 @@ class Search:
         if top.is_self_issued and depth == 0:
             self._fail(Distrust.SELF_SIGNED, "the server's certificate is self-signed", depth)
         elif top.is_self_issued:
-            self._fail(Distrust.UNKNOWN_ISSUER, f"the chain ends at {issuer}, which is no trust anchor", depth)
+            self._fail(
+                Distrust.UNKNOWN_ISSUER, f"the chain ends at {issuer}, which is no trust anchor", depth
+            )
         elif (
             depth == 0
             and not any(one.is_ca for one in self.certificates[1:])
@@ -214,7 +220,9 @@ class Search:
             )
         else:
             self._fail(
-                Distrust.UNKNOWN_ISSUER, f"the certificate of {issuer} was not sent, and is no trust anchor", depth
+                Distrust.UNKNOWN_ISSUER,
+                f"the certificate of {issuer} was not sent, and is no trust anchor",
+                depth,
             )
 
     def _fail(self, kind: Distrust, detail: str, depth: int) -> None:
@@ -232,7 +240,9 @@ class Search:
             return True
         if not self._exhausted:
             self._fail(
-                Distrust.BAD_SIGNATURE, f"the signature on {child.subject} is not of the key of {issuer.subject}", depth
+                Distrust.BAD_SIGNATURE,
+                f"the signature on {child.subject} is not of the key of {issuer.subject}",
+                depth,
             )
         return False
 
@@ -272,7 +282,10 @@ class Search:
             if self.at > certificate.not_after:
                 kind, text = Distrust.EXPIRED, f"{who} expired on {_date(certificate.not_after)}"
             elif self.at < certificate.not_before:
-                kind, text = Distrust.NOT_YET_VALID, f"{who} is not valid before {_date(certificate.not_before)}"
+                kind, text = (
+                    Distrust.NOT_YET_VALID,
+                    f"{who} is not valid before {_date(certificate.not_before)}",
+                )
             else:
                 continue
             if certificate is anchor.certificate and not anchor.dates_count:
@@ -291,7 +304,9 @@ def _extensions_fault(certificates: tuple[Certificate, ...]) -> Untrusted | None
     below = 0  # intermediates below this one that are not self-issued: RFC 5280 §4.2.1.9
     for depth, certificate in enumerate(certificates):
         fault = _frame_fault(certificate) or (
-            _server_fault(certificate) if depth == 0 else _issuer_fault(certificate, below, is_anchor=depth == last)
+            _server_fault(certificate)
+            if depth == 0
+            else _issuer_fault(certificate, below, is_anchor=depth == last)
         )
         if fault:
             kind, detail = fault
@@ -364,7 +379,9 @@ def _constraints_fault(certificates: tuple[Certificate, ...]) -> Untrusted | Non
                 continue
             if reason := violation(constraints, certificate):
                 return Untrusted(
-                    kind=Distrust.NAME_CONSTRAINTS, detail=f"{ca.subject} may not certify this: {reason}", depth=depth
+                    kind=Distrust.NAME_CONSTRAINTS,
+                    detail=f"{ca.subject} may not certify this: {reason}",
+                    depth=depth,
                 )
     return None
 

@@ -141,9 +141,7 @@ class Certificate:
     @cached_property
     def dns_names(self) -> tuple[str, ...]:
         """The DNS-IDs as they stand in the subjectAltName (RFC 5280 §4.2.1.6), bounded."""
-        return tuple(
-            name.value.decode("latin-1") for name in self.alternative_names or () if name.tag == 2
-        )
+        return tuple(name.value.decode("latin-1") for name in self.alternative_names or () if name.tag == 2)
 
     @cached_property
     def common_name(self) -> str:
@@ -225,7 +223,9 @@ class Certificate:
             "keyUsage": (KEY_USAGE, self.key_usage),
             "extKeyUsage": (EXTENDED_KEY_USAGE, self.extended_key_usage),
         }
-        found += [f"its {name} is broken" for name, (oid, value) in checked.items() if oid in seen and value is None]
+        found += [
+            f"its {name} is broken" for name, (oid, value) in checked.items() if oid in seen and value is None
+        ]
         return tuple(found)
 
     @cached_property
@@ -286,7 +286,9 @@ class Certificate:
     def subject_key_identifier(self) -> bytes | None:
         value = self.extension(SUBJECT_KEY_IDENTIFIER)
         try:
-            return None if value is None else der.whole(value, der.OCTET_STRING, "subjectKeyIdentifier").contents
+            return (
+                None if value is None else der.whole(value, der.OCTET_STRING, "subjectKeyIdentifier").contents
+            )
         except der.Malformed:
             return None
 
@@ -367,11 +369,7 @@ def relative_names(name: bytes) -> list[list[tuple[str, str]]]:
             for attribute in der.children(rdn, at_most=20):
                 kind, value = der.children(attribute, at_most=2)
                 encoding = _STRINGS.get(value.tag, "")
-                text = (
-                    value.contents.decode(encoding, "replace")
-                    if encoding
-                    else f"#{value.encoded.hex()}"
-                )
+                text = value.contents.decode(encoding, "replace") if encoding else f"#{value.encoded.hex()}"
                 group.append((der.oid(kind), text))
             found.append(group)
     except (der.Malformed, ValueError):
@@ -398,7 +396,5 @@ def canonical_name(name: bytes) -> bytes:
         whole = False
     if not whole:
         return name
-    folded = [
-        sorted((kind, " ".join(text.split()).lower()) for kind, text in group) for group in groups
-    ]
+    folded = [sorted((kind, " ".join(text.split()).lower()) for kind, text in group) for group in groups]
     return repr(folded).encode()
