@@ -8,12 +8,12 @@ MTA unchecked.
 
 import ipaddress
 import re
-from typing import Final, NoReturn, Self
+from typing import Final, Self
 
 import idna
 import msgspec
 
-from mxseal.vocabulary.rejection import Rejection
+from mxseal.vocabulary.rejection import Rejection, printable
 
 # RFC 1123 §2.1, RFC 5321 §2.3.5: letters, digits and hyphens; and the underscore,
 # which MX hosts in the wild use and Postfix accepts.  Whoever needs the strict form
@@ -21,6 +21,12 @@ from mxseal.vocabulary.rejection import Rejection
 _LABEL: Final = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _HOST_NAME: Final = re.compile(rf"(?=.{{1,253}}\Z)(?:{_LABEL}\.)*{_LABEL}\Z")
 _STRICT: Final = re.compile(r"[a-z0-9.-]+\Z")
+_NOT_IN_LABEL: Final = re.compile(r"[^a-z0-9_-]")
+_ONE_LABEL: Final = re.compile(rf"{_LABEL}\Z")
+# UTS 46 §2.3: the full stops that separate labels.
+_DOTS: Final = ".\u3002\uff0e\uff61"
+_DOT: Final = re.compile(f"[{_DOTS}]")
+_TOO_LONG: Final = "a host name has at most 253 characters"
 _ALL_NUMERIC: Final = re.compile(r"[0-9.]+\Z")
 _ADDRESS_LIKE: Final = re.compile(r"[0-9]+(?:\.[0-9]+){3}\Z")
 
@@ -88,53 +94,75 @@ def parse_host_name(text: str) -> HostName | Rejection:
 
 
 def _canonical(text: str) -> str:
-    def refuse(
-        message: str, start: int = 0, end: int | None = None, section: str = "RFC 1123 §2.1"
-    ) -> NoReturn:
-        raise InvalidName(
-            Rejection(text, start, len(text) if end is None else end, message, "host name", section)
-        )
-
-    name = text.removesuffix(".")
-    if not name:
-        refuse("an empty text is no host name")
-    if len(name) > 1000:
-        refuse("a host name has at most 253 characters", 253)
-    if name.isascii():
-        name = name.lower()
-    else:
-        try:
-            name = idna.encode(name, uts46=True, transitional=False).decode("ascii")
-        except idna.IDNAError as error:
-            refuse(f"not an internationalized domain name: {str(error)[:120]}", section="RFC 5891 §4")
-    position = 0
-    for label in name.split("."):
-        if not label:
-            refuse("a label is empty (two dots, or a leading dot)", position, position + 1)
-        if len(label) > 63:
-            refuse("a label has at most 63 characters", position, position + len(label))
-        if not re.fullmatch(_LABEL, label):
-            bad = re.search(r"[^a-z0-9_-]", label)
-            at = position + (bad.start() if bad else 0 if label[0] == "-" else len(label) - 1)
-            what = "a character that no host name has" if bad else "a label begins or ends with a hyphen"
-            refuse(what, min(at, len(text)), min(at + 1, len(text)))
-        if label.startswith("xn--"):
-            try:
-                idna.ulabel(label)
-            except idna.IDNAError:
-                refuse(
-                    "an A-label that no U-label stands behind",
-                    position,
-                    position + len(label),
-                    "RFC 5890 §2.3.2.1",
-                )
-        position += len(label) + 1
+    """The canonical form of a name that the fast path did not take; raises `InvalidName`."""
+    if not text or text in _DOTS:
+        raise _refusal(text, 0, len(text), "an empty text is no host name")
+    if len(text) > 1000:
+        raise _refusal(text, 253, len(text), _TOO_LONG)
+    end = len(text) - (text[-1] in _DOTS)
+    # Label by label, so that places in the text stay right whatever the mapping does to a label's length.
+    labels: list[str] = []
+    start = 0
+    for dot in _DOT.finditer(text, 0, end):
+        labels.append(_canonical_label(text, start, dot.start()))
+        start = dot.end()
+    labels.append(_canonical_label(text, start, end))
+    name = ".".join(labels)
     if len(name) > 253:
-        refuse("a host name has at most 253 characters", 0)
+        raise _refusal(text, min(253, len(text)), len(text), _TOO_LONG)
     if _ALL_NUMERIC.match(name):
         what = "an IP address" if _ADDRESS_LIKE.match(name) else "a number"
-        refuse(f"{what} is no host name")
+        raise _refusal(text, 0, len(text), f"{what} is no host name")
     return name
+
+
+def _canonical_label(text: str, start: int, end: int) -> str:
+    label = text[start:end]
+    if not label:
+        raise _refusal(text, start, start + 1, "a label is empty (two dots, or a leading dot)")
+    if label.isascii():
+        label = label.lower()
+        bad = _NOT_IN_LABEL.search(label)
+        if bad is not None:
+            at = start + bad.start()
+            raise _refusal(text, at, at + 1, "a character that no host name has")
+        if label[0] == "-" or label[-1] == "-":
+            at = start if label[0] == "-" else end - 1
+            raise _refusal(text, at, at + 1, "a label begins or ends with a hyphen")
+    else:
+        try:
+            label = idna.encode(label, uts46=True, transitional=False).decode("ascii")
+        except idna.IDNAError as error:
+            what = f"not an internationalized label: {printable(str(error), 120)}"
+            raise _refusal(text, start, end, what, "RFC 5891 §4") from None
+        # The mapping of UTS 46 knows characters that turn into a dot and more (U+2488 is "1.").
+        if not _ONE_LABEL.match(label):
+            raise _refusal(text, start, end, "not an internationalized label", "RFC 5891 §4")
+    if len(label) > 63:
+        raise _refusal(text, start, end, "a label has at most 63 characters")
+    if label.startswith("xn--") and not _is_punycode(label):
+        what = "an A-label that no U-label stands behind"
+        raise _refusal(text, start, end, what, "RFC 5890 §2.3.2.1")
+    return label
+
+
+def _is_punycode(label: str) -> bool:
+    """Whether an A-label decodes to a text that encodes to it again (RFC 3492).
+
+    The repertoire of RFC 5892 is not asked for: names from before it, with
+    emoji for instance, are delegated and get mail.  `HostName.unicode` shows
+    such names as they are.
+    """
+    encoded = label[4:].encode("ascii")
+    try:
+        decoded = encoded.decode("punycode")
+        return not decoded.isascii() and decoded.encode("punycode") == encoded and bool(decoded.encode())
+    except (UnicodeError, OverflowError, ValueError):
+        return False
+
+
+def _refusal(text: str, start: int, end: int, message: str, section: str = "RFC 1123 §2.1") -> InvalidName:
+    return InvalidName(Rejection(text, start, end, message, "host name", section))
 
 
 class Address(str):
@@ -146,11 +174,15 @@ class Address(str):
         if type(text) is cls:
             return text
         try:
-            return super().__new__(cls, str(ipaddress.ip_address(text)))
+            ip = ipaddress.ip_address(text)
         except ValueError:
-            raise InvalidName(
-                Rejection(text, 0, len(text), "not an IPv4 or IPv6 address", "", "RFC 5952 §4")
-            ) from None
+            refusal = Rejection(text, 0, len(text), "not an IPv4 or IPv6 address", "", "RFC 5952 §4")
+            raise InvalidName(refusal) from None
+        # A zone (fe80::1%eth0) means something on one machine only, and may hold any character.
+        if "%" in text:
+            at = text.index("%")
+            raise InvalidName(Rejection(text, at, len(text), "an address has no zone", "", "RFC 4007 §11"))
+        return super().__new__(cls, str(ip))
 
     @property
     def ip(self) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
@@ -172,6 +204,8 @@ class Address(str):
             embedded = ip.ipv4_mapped or ip.sixtofour or _nat64(ip)
             if embedded is not None:
                 return Address(str(embedded)).is_global
+            if ip not in _GLOBAL_UNICAST:
+                return False
         return ip.is_global and not ip.is_multicast
 
 
@@ -181,6 +215,8 @@ def _nat64(ip: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
 
 
 _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
+_GLOBAL_UNICAST: Final = ipaddress.IPv6Network("2000::/3")
+"""All that IANA has given out so far; `ipaddress` counts much that is unassigned or deprecated as global."""
 
 
 class NextHop(msgspec.Struct, frozen=True):
@@ -218,32 +254,66 @@ class NextHop(msgspec.Struct, frozen=True):
 
 def parse_next_hop(text: str) -> NextHop | Rejection:
     """Read a next-hop; see `NextHop` for the forms."""
-
-    def reject(message: str, start: int, end: int) -> Rejection:
-        return Rejection(text, start, end, message, "next-hop", "postconf(5) smtp_tls_policy_maps")
-
-    rest, port = text, None
-    head, colon, tail = text.rpartition(":")
-    if colon and (text.startswith("[") == head.endswith("]")) and ":" not in head.partition("]")[2]:
-        if not (tail.isascii() and tail.isdigit() and len(tail) <= 5 and 0 < int(tail) < 65536):
-            return reject("a port is a number from 1 to 65535", len(head) + 1, len(text))
-        rest, port = head, int(tail)
-    if rest.startswith("["):
-        if not rest.endswith("]"):
-            return reject("a closing bracket is missing", len(rest), len(rest))
-        inner = rest[1:-1]
-        literal = inner[5:] if inner[:5].lower() == "ipv6:" else inner
-        try:
-            return NextHop(address=Address(literal), port=port, uses_mx=False)
-        except InvalidName:
-            if literal is not inner or _ADDRESS_LIKE.match(inner):
-                return reject("not an address", 1, 1 + len(inner))
-        host = parse_host_name(inner)
-        if isinstance(host, Rejection):
-            return reject(host.message, 1 + host.start, 1 + host.end)
-        return NextHop(host=host, port=port, uses_mx=False)
-    parent = rest.startswith(".")
-    host = parse_host_name(rest[1:] if parent else rest)
+    found = _NEXT_HOP.fullmatch(text)
+    if found is None:
+        return _not_a_next_hop(text)
+    port = None
+    if found["port"] is not None:
+        port = int(found["port"]) if _PORT.fullmatch(found["port"]) else 0
+        if not 0 < port < 65536:
+            return _reject(text, *found.span("port"), "a port is a number from 1 to 65535")
+    if found["literal"] is not None:
+        return _literal(text, *found.span("literal"), port)
+    start, end = found.span("name")
+    parent = text.startswith(".")
+    host = parse_host_name(text[start + parent : end])
     if isinstance(host, Rejection):
-        return reject(host.message, host.start + parent, host.end + parent)
+        offset = start + parent
+        return _reject(text, offset + host.start, offset + host.end, host.message)
     return NextHop(host=host, port=port, is_parent=parent)
+
+
+_NEXT_HOP: Final = re.compile(
+    r"(?:\[(?P<literal>[^\[\]]*)\]|(?P<name>[^\[\]:]*))(?::(?P<port>[^:\[\]]*))?", re.DOTALL
+)
+_PORT: Final = re.compile(r"[0-9]{1,5}")
+
+
+def _reject(text: str, start: int, end: int, message: str) -> Rejection:
+    return Rejection(text, start, end, message, "next-hop", "postconf(5) smtp_tls_policy_maps")
+
+
+def _literal(text: str, start: int, end: int, port: int | None) -> NextHop | Rejection:
+    """What is between brackets: an address, or a host whose MX records are not looked up."""
+    inner = text[start:end]
+    tagged = inner[:5].lower() == "ipv6:"  # RFC 5321 §4.1.3
+    try:
+        address = Address(inner[5:] if tagged else inner)
+    except InvalidName:
+        if tagged or ":" in inner or _ADDRESS_LIKE.match(inner):
+            return _reject(text, start, end, "not an address")
+    else:
+        if tagged and address.version != 6:
+            return _reject(text, start, end, "'IPv6:' and an IPv4 address behind it")
+        return NextHop(address=address, port=port, uses_mx=False)
+    host = parse_host_name(inner)
+    if isinstance(host, Rejection):
+        return _reject(text, start + host.start, start + host.end, host.message)
+    return NextHop(host=host, port=port, uses_mx=False)
+
+
+def _not_a_next_hop(text: str) -> Rejection:
+    try:
+        address = Address(text)
+    except InvalidName:
+        pass
+    else:
+        return _reject(text, 0, len(text), f"an address is written in brackets: '[{address}]'")
+    if text.startswith("["):
+        close = text.find("]")
+        if close < 0:
+            return _reject(text, len(text), len(text), "a closing bracket is missing")
+        return _reject(text, close + 1, len(text), "only ':' and a port may follow the bracket")
+    bad = re.search(r"[\[\]]", text) or re.search(r":(?=.*:)", text, re.DOTALL)
+    at = bad.start() if bad else 0
+    return _reject(text, at, at + 1, "a character that no host name has")

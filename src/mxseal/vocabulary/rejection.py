@@ -1,5 +1,7 @@
 """Why a text was not accepted: which rule, where, and who says so."""
 
+import unicodedata
+
 import msgspec
 
 
@@ -21,9 +23,25 @@ class Rejection(msgspec.Struct, frozen=True):
     section: str = ""
     """For instance ``RFC 8461 §3.1``."""
 
+    @property
+    def line(self) -> int:
+        """The line in which the place is, counted from 1."""
+        return self.text.count("\n", 0, self.start) + 1
+
+    @property
+    def column(self) -> int:
+        """The place in its line, in characters, counted from 1."""
+        return min(self.start, len(self.text)) - self._line_start + 1
+
+    @property
+    def _line_start(self) -> int:
+        return self.text.rfind("\n", 0, self.start) + 1
+
     def __str__(self) -> str:
         """One line, for logs and findings."""
         place = f" at character {self.start + 1}" if self.text else ""
+        if "\n" in self.text:
+            place = f" in line {self.line}, character {self.column}"
         source = f" ({self.section})" if self.section else ""
         return f"{self.message}{place}{source}"
 
@@ -33,28 +51,39 @@ class Rejection(msgspec.Struct, frozen=True):
         Characters that are not printable are shown as escapes, so that hostile
         text cannot act on a terminal; long lines are cut around the place.
         """
-        line_start = self.text.rfind("\n", 0, self.start) + 1
-        line_end = self.text.find("\n", self.start)
+        line_start = self._line_start
+        line_end = self.text.find("\n", line_start)
         line = self.text[line_start : line_end if line_end >= 0 else len(self.text)].rstrip("\r")
         start = min(self.start - line_start, len(line))
         end = max(min(self.end - line_start, len(line)), start)
         first = max(0, start - width // 2)
-        shown = line[first : first + width]
-        before = "".join(map(_printable, shown[: start - first]))
-        marked = "".join(map(_printable, shown[start - first : end - first]))
-        after = "".join(map(_printable, shown[end - first :]))
+        cut = line[first : first + width]
         lead = "…" if first else ""
         trail = "…" if first + width < len(line) else ""
-        number = self.text.count("\n", 0, self.start) + 1
-        where = f"line {number}, column {start + 1}"
+        before = lead + _escaped(cut[: start - first])
+        marked = _escaped(cut[start - first : end - first])
+        after = _escaped(cut[end - first :]) + trail
         rule = f", rule {self.rule}" if self.rule else ""
         section = f" ({self.section}{rule})" if self.section else ""
         return (
-            f"{self.message}{section}\n"
-            f"  {where}:\n"
-            f"    {lead}{before}{marked}{after}{trail}\n"
-            f"    {' ' * (len(lead) + len(before))}{'^' * max(1, len(marked))}"
+            f"{_escaped(self.message)}{_escaped(section)}\n"
+            f"  line {self.line}, column {self.column}:\n"
+            f"    {before}{marked}{after}\n"
+            f"    {' ' * _columns(before)}{'^' * max(1, _columns(marked))}"
         )
+
+
+def _columns(text: str) -> int:
+    """How many columns a terminal takes for a printable text."""
+    if text.isascii():
+        return len(text)
+    return sum(
+        0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text
+    )
+
+
+def _escaped(text: str) -> str:
+    return text if text.isprintable() else "".join(map(_printable, text))
 
 
 def _printable(character: str) -> str:
@@ -64,4 +93,4 @@ def _printable(character: str) -> str:
 def printable(text: str, limit: int = 500) -> str:
     """Text from outside, made safe for a terminal, a log line or a page: one line, bounded."""
     cut = text if len(text) <= limit else text[:limit] + "…"
-    return "".join(map(_printable, cut))
+    return _escaped(cut)
