@@ -48,7 +48,7 @@ from mxseal.decisions.policy_lifecycle import (
 )
 from mxseal.standards.dane import classify, reference_identifiers
 from mxseal.standards.mta_sts import Mode, MxPattern, Policy
-from mxseal.vocabulary.names import HostName
+from mxseal.vocabulary.names import HostName, parse_host_name
 from mxseal.vocabulary.observations import (
     Answer,
     Evidence,
@@ -58,7 +58,7 @@ from mxseal.vocabulary.observations import (
     TlsaLookup,
     TlsaState,
 )
-from mxseal.vocabulary.rejection import printable
+from mxseal.vocabulary.rejection import Rejection, printable
 
 __all__ = [
     "CachedPolicy",
@@ -82,6 +82,8 @@ __all__ = [
 
 Mixed = Literal["sts", "dane-only"]
 """What a one-answer MTA is told where MTA-STS enforces and only some of the MX hosts have DANE."""
+
+Names = tuple[HostName, ...]
 
 SHORTEST: Final = timedelta(seconds=30)
 """A decision holds at least so long, whatever the TTLs: a TTL of 0 must not mean a gathering for each mail."""
@@ -197,11 +199,14 @@ def decide(
     *,
     now: datetime,
     mixed: Mixed = "sts",
+    unexamined: int = 0,
 ) -> Decision:
     """What follows from the evidence at `now`.
 
     `mx` is None for a next-hop in brackets, whose MX hosts are not looked up:
     `hosts` is then that host.  With an implicit MX `hosts` is the domain itself.
+    `unexamined` is how many MX hosts a bound left out of `hosts`; they may
+    have TLSA records, so they keep the answer from sinking below `dane`.
     """
     policy = effective_policy(sts, now)
     if mx is not None and _is_unknown(mx):
@@ -209,20 +214,34 @@ def decide(
         return _no_mx(domain, mx, policy, now)
     if mx is not None and (mx.outcome is Outcome.NO_NAME or _is_null(mx)):
         return _no_destination(domain, mx, policy, sts, now)
+    # A host that is the next-hop itself needs no MX RRset to prove that it is meant.
     mx_is_proved = mx is None or mx.denied or mx.is_secure
+    next_hop_names = _next_hop_names(domain, mx) if mx_is_proved else ()
     requirements = tuple(
-        _require(host, policy.enforced, domain, mx_is_proved=mx_is_proved)
+        _require(host, policy.enforced, next_hop_names, mx_is_proved=mx_is_proved)
         for host in sorted(hosts, key=lambda host: (host.preference, host.name))
     )
-    answer, why = _one_answer(requirements, hosts, policy.enforced, mx_is_proved=mx_is_proved, mixed=mixed)
+    answer, why = _one_answer(
+        requirements,
+        hosts,
+        policy.enforced,
+        mx_is_proved=mx_is_proved,
+        mixed=mixed,
+        unexamined=unexamined,
+    )
+    about_mx = list(_about_mx(domain, mx))
+    if unexamined:
+        about_mx.append(
+            Reason(f"only its {len(hosts)} most preferred MX hosts are looked at, and {unexamined} are not")
+        )
     return Decision(
         domain=domain,
         course=_course(requirements, hosts, policy.enforced),
         answer=answer,
         hosts=requirements,
         policy=policy,
-        reasons=(*_about_mx(domain, mx), why),
-        valid_until=_valid_until(mx, hosts, sts, policy, answer, now),
+        reasons=(*about_mx, why),
+        valid_until=_valid_until(_answers(mx, hosts), sts, policy, answer, now),
     )
 
 
@@ -252,7 +271,7 @@ def nothing_applies(why: Reason, *, now: datetime) -> Decision:
 
 
 def _require(
-    host: HostKnowledge, enforced: Policy | None, domain: HostName, *, mx_is_proved: bool
+    host: HostKnowledge, enforced: Policy | None, next_hop_names: Names, *, mx_is_proved: bool
 ) -> HostRequirement:
     """What is owed to one host: the table at the top of this file."""
     lookup = host.tlsa
@@ -266,7 +285,7 @@ def _require(
     if lookup.state is TlsaState.FOUND:
         usable = classify(lookup.records).usable
         if usable and (mx_is_proved or enforced is None):
-            return _owe_dane(host, usable, enforced, domain, mx_is_proved=mx_is_proved)
+            return _owe_dane(host, usable, enforced, next_hop_names, mx_is_proved=mx_is_proved)
         if usable:
             why = Reason(
                 "it has usable TLSA records, but the MX records that name it are not signed, so DANE"
@@ -275,7 +294,8 @@ def _require(
             )
         else:
             why = Reason("it has secure TLSA records, but none of them is usable", "RFC 7672 §2.2")
-        unless_enforced = Level.OPPORTUNISTIC if usable else Level.ENCRYPT
+        # With usable records MTA-STS enforces here, see above.
+        unless_enforced = Level.ENCRYPT
     else:
         why = _why_no_dane(lookup)
         unless_enforced = Level.OPPORTUNISTIC
@@ -306,7 +326,7 @@ def _owe_dane(
     host: HostKnowledge,
     usable: tuple[TlsaData, ...],
     enforced: Policy | None,
-    domain: HostName,
+    next_hop_names: Names,
     *,
     mx_is_proved: bool,
 ) -> HostRequirement:
@@ -331,9 +351,23 @@ def _owe_dane(
         level=Level.DANE,
         records=usable,
         base_domain=base,
-        names=reference_identifiers(base, domain, mx_secure=mx_is_proved),
+        names=_reference_identifiers(base, next_hop_names),
         reasons=tuple(reasons),
     )
+
+
+def _next_hop_names(domain: HostName, mx: Answer | None) -> Names:
+    """The next-hop and, where signed aliases lead on from it, the name at their end (RFC 7672 §3.2.2)."""
+    if mx is None or not mx.aliases or not mx.is_secure:
+        return (domain,)
+    expanded = parse_host_name(mx.final_name)
+    return (domain,) if isinstance(expanded, Rejection) else (domain, expanded)
+
+
+def _reference_identifiers(base: HostName, next_hop_names: Names) -> Names:
+    next_hop = next_hop_names[0] if next_hop_names else None
+    expanded = next_hop_names[1] if len(next_hop_names) > 1 else None
+    return reference_identifiers(base, next_hop, mx_secure=next_hop is not None, expanded_next_hop=expanded)
 
 
 def _owe_pkix(host: HostKnowledge, enforced: Policy, why: Reason) -> HostRequirement:
@@ -371,6 +405,7 @@ def _one_answer(
     *,
     mx_is_proved: bool,
     mixed: Mixed,
+    unexamined: int,
 ) -> tuple[OneAnswer, Reason]:
     """The one answer that holds each host to at least what it is owed (DESIGN §5.2).
 
@@ -380,7 +415,7 @@ def _one_answer(
     """
     broken = [host for host in hosts if host.tlsa.state is TlsaState.FAILED]
     for host in broken:
-        if host.tlsa.addresses:
+        if _has_address(host.tlsa):
             # RFC 7672 §2.1.2: with an address that may have TLSA records, "failed" is not "none".
             return _temp(
                 f"TLSA lookup for {host.name} failed",
@@ -400,7 +435,7 @@ def _one_answer(
         )
     if enforced is not None:
         return _answer_enforced(enforced, levels, mixed)
-    if levels & {Level.DANE, Level.ENCRYPT} or (levels and broken):
+    if levels & {Level.DANE, Level.ENCRYPT} or (levels and (broken or unexamined)):
         return OneAnswer(Kind.DANE), Reason(
             "DANE applies to some MX hosts and nothing is demanded of the others: dane, host by host",
             "RFC 7672 §2.2",
@@ -451,6 +486,10 @@ def _is_unknown(answer: Answer) -> bool:
     return answer.failed or answer.security in (Security.BOGUS, Security.INDETERMINATE)
 
 
+def _has_address(lookup: TlsaLookup) -> bool:
+    return any(answer.addresses() and not _is_unknown(answer) for answer in (lookup.ipv6, lookup.ipv4))
+
+
 def _is_null(mx: Answer) -> bool:
     """RFC 7505 §3: a null MX stands alone."""
     records = mx.mx()
@@ -499,7 +538,7 @@ def _no_destination(
         hosts=(),
         policy=policy,
         reasons=(what, consequence),
-        valid_until=_valid_until(mx, (), sts, policy, answer, now),
+        valid_until=_valid_until(_answers(mx, ()), sts, policy, answer, now),
     )
 
 
@@ -531,8 +570,7 @@ def _about_mx(domain: HostName, mx: Answer | None) -> Iterator[Reason]:
 
 
 def _valid_until(
-    mx: Answer | None,
-    hosts: Sequence[HostKnowledge],
+    answers: Iterator[Answer],
     sts: StsKnowledge,
     policy: EffectivePolicy,
     answer: OneAnswer,
@@ -544,7 +582,7 @@ def _valid_until(
     """
     seconds: list[int] = []
     trouble = answer.kind is Kind.TEMP
-    for used in _answers(mx, hosts):
+    for used in answers:
         if _is_unknown(used):
             trouble = True
         else:
