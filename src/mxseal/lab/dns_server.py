@@ -88,20 +88,20 @@ class DnsServer:
         response.flags |= query.flags & dns.flags.CD
         if len(query.question) != 1 or query.opcode() != dns.opcode.QUERY:
             response.set_rcode(dns.rcode.NOTIMP)
-            return cast("bytes", response.to_wire())
+            return response.to_wire()
         question = query.question[0]
         reply = self._answerer(question.name, question.rdtype)
         if reply is None:
             return None
         _fill(response, reply, question.rdtype, dnssec=dnssec)
-        encoded = cast("bytes", response.to_wire(max_size=65535))
+        encoded = response.to_wire(max_size=65535)
         limit = 65535
         if not tcp:
             limit = min(query.payload, _PAYLOAD) if query.edns >= 0 else _UDP_WITHOUT_EDNS
         if len(encoded) > limit:
             response.flags |= dns.flags.TC
             response.answer, response.authority, response.additional = [], [], []
-            encoded = cast("bytes", response.to_wire())
+            encoded = response.to_wire()
         return encoded
 
 

@@ -280,6 +280,11 @@ class Lab:
         self._add_reporting(zone, domain)
         if domain.sts is not None:
             self._add_sts(name, zone, domain.sts, [_full(host.name, name) for host in domain.hosts])
+        self._add_exceptions(zone, domain, servers)
+        return zone
+
+    def _add_exceptions(self, zone: Zone, domain: Domain, servers: Sequence[str]) -> None:
+        """What makes this zone different from a well-kept one."""
         for owner, rdtype, text in domain.records:
             zone.add(owner, rdtype, text)
         for owner, rdtype, text in domain.tampered:
@@ -295,7 +300,6 @@ class Lab:
                 "@", "SOA", f"{servers[0]}. hostmaster.hoster.test. 2026110101 3600 900 1209600 {TTL}"
             )
             self._servers[servers[1]][zone.apex] = late
-        return zone
 
     def _add_reporting(self, zone: Zone, domain: Domain) -> None:
         if domain.tlsrpt:
@@ -573,7 +577,7 @@ def _bind(
                     family = socket.AF_INET6 if address.version == 6 else socket.AF_INET
                     opened = socket.socket(family, kind)
                     bound.setdefault(address, []).append(opened)
-                    opened.setblocking(False)  # noqa: FBT003 - the name of the socket API
+                    opened.setblocking(False)
                     opened.bind((str(address), port))
                     port = opened.getsockname()[1]
         except OSError as error:

@@ -5,7 +5,6 @@ sit in front of it.  Only as much of RFC 5321 as a sending server needs.
 """
 
 import asyncio
-import functools
 import ssl
 from enum import StrEnum
 from typing import cast
@@ -153,7 +152,10 @@ class SmtpSession(asyncio.Protocol):
             return False
         line = bytes(self._lines[:end]).rstrip(b"\r").decode("ascii", "replace")
         del self._lines[: end + 1]
-        verb, _, argument = line.partition(" ")
+        self._obey(*line.partition(" ")[::2])
+        return True
+
+    def _obey(self, verb: str, argument: str) -> None:
         match verb.upper():
             case "EHLO":
                 self._reply(*self._ehlo(argument))
@@ -179,7 +181,6 @@ class SmtpSession(asyncio.Protocol):
                 self._close()
             case _:
                 self._reply("502 5.5.2 Command not recognized")
-        return True
 
     def _ehlo(self, client: str) -> list[str]:
         lines = [f"250 {self._host.name} greets {client[:64]}", "250 PIPELINING", "250 8BITMIME"]
@@ -235,9 +236,3 @@ class SmtpSession(asyncio.Protocol):
 def _path(argument: str) -> str:
     """The address in ``FROM:<a@b>`` or ``TO:<a@b>`` (RFC 5321 §4.1.2)."""
     return argument.partition("<")[2].partition(">")[0][:320]
-
-
-@functools.cache
-def old_tls_ciphers() -> str:
-    """OpenSSL 3 speaks TLS 1.1 at security level 0 only."""
-    return "DEFAULT:@SECLEVEL=0"

@@ -154,7 +154,7 @@ _BOTH_KEYS = (KeyType.ECDSA, KeyType.RSA)
 _SEALED, _OPEN, _WAITS, _RETURNED = Fate.SEALED, Fate.OPEN, Fate.WAITS, Fate.RETURNED
 
 
-def _row(
+def _row(  # noqa: PLR0917 - the columns of the table, in their order
     name: str, story: str, sender: str, fate: Fate, findings: str, domain: Domain, *options: str
 ) -> Scenario:
     return Scenario(

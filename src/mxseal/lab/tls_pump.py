@@ -6,6 +6,7 @@ behind the 220, handshakes that fail), so octets are passed through an
 the clear text in it, `send` takes clear text; both write what TLS has to say.
 """
 
+import contextlib
 import ssl
 from collections.abc import Callable
 
@@ -60,10 +61,9 @@ class TlsPump:
     def close(self) -> None:
         """Say close_notify, as far as the session is open."""
         if self.is_open:
-            try:
+            # The peer's close_notify has not come, and nobody waits for it.
+            with contextlib.suppress(ssl.SSLError):
                 self._tls.unwrap()
-            except ssl.SSLError:
-                pass  # the peer's close_notify has not come, and nobody waits for it
             self._flush()
 
     def _flush(self) -> None:

@@ -16,8 +16,10 @@ import functools
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import cast
 
 import dns.dnssec
+import dns.dnssectypes
 import dns.name
 import dns.rcode
 import dns.rdata
@@ -36,7 +38,7 @@ TTL = 300
 _IN = dns.rdataclass.IN
 _KSK = 257
 _MAX_ALIASES = 10
-_GOST = dns.dnssec.Algorithm.ECCGOST
+_GOST = dns.dnssectypes.Algorithm.ECCGOST
 
 Name = dns.name.Name
 RRset = dns.rrset.RRset
@@ -225,7 +227,7 @@ class Zone:
             rrset,
             self._private_key,
             self.apex,
-            self.dnskey.replace(algorithm=dns.dnssec.Algorithm.ECDSAP256SHA256)
+            _with_algorithm(self.dnskey, dns.dnssectypes.Algorithm.ECDSAP256SHA256)
             if self.signing is Signing.UNSUPPORTED
             else self.dnskey,
             inception=self._inception,
@@ -233,7 +235,8 @@ class Zone:
             policy=dns.dnssec.allow_all_policy,
         )
         if self.signing is Signing.UNSUPPORTED:
-            rrsig = rrsig.replace(algorithm=_GOST, key_tag=dns.dnssec.key_id(self.dnskey))
+            relabelled = rrsig.replace(algorithm=_GOST, key_tag=dns.dnssec.key_id(self.dnskey))
+            return dns.rrset.from_rdata(rrset.name, rrset.ttl, relabelled)
         return dns.rrset.from_rdata(rrset.name, rrset.ttl, rrsig)
 
     # --- denial of existence ---
@@ -265,10 +268,10 @@ class Zone:
     def _nsec_proof(self, names: Iterable[Name]) -> list[RRset]:
         """The NSEC records that match or cover these names, each once."""
         chain = self._nsec_names
-        owners = dict.fromkeys(chain[bisect.bisect_right(chain, name) - 1] for name in names)
+        places = dict.fromkeys(bisect.bisect_right(chain, name) - 1 for name in names)
         proof: list[RRset] = []
-        for owner in owners:
-            following = chain[(chain.index(owner) + 1) % len(chain)]
+        for place in places:
+            owner, following = chain[place], chain[(place + 1) % len(chain)]
             types = {*self._visible_types(owner), dns.rdatatype.NSEC, dns.rdatatype.RRSIG}
             bitmap = " ".join(dns.rdatatype.to_text(kind) for kind in sorted(types))
             nsec = dns.rrset.from_text(owner, TTL, "IN", "NSEC", f"{following} {bitmap}")
@@ -417,15 +420,23 @@ def answer_authoritatively(zones: dict[Name, Zone], name: Name, kind: RdataType)
 def _zone_key(signing: Signing) -> tuple[ZoneKey, DNSKEY]:
     private: ZoneKey
     if signing is Signing.RSA:
-        private, algorithm = rsa_key(1), dns.dnssec.Algorithm.RSASHA256
+        private, algorithm = rsa_key(1), dns.dnssectypes.Algorithm.RSASHA256
     elif signing is Signing.ED25519:
-        private, algorithm = ed25519.Ed25519PrivateKey.generate(), dns.dnssec.Algorithm.ED25519
+        private, algorithm = ed25519.Ed25519PrivateKey.generate(), dns.dnssectypes.Algorithm.ED25519
     else:
-        private, algorithm = ec.generate_private_key(ec.SECP256R1()), dns.dnssec.Algorithm.ECDSAP256SHA256
+        private, algorithm = (
+            ec.generate_private_key(ec.SECP256R1()),
+            dns.dnssectypes.Algorithm.ECDSAP256SHA256,
+        )
     dnskey: DNSKEY = dns.dnssec.make_dnskey(private.public_key(), algorithm, flags=_KSK)
     if signing is Signing.UNSUPPORTED:
-        dnskey = dnskey.replace(algorithm=_GOST)
+        dnskey = _with_algorithm(dnskey, _GOST)
     return private, dnskey
+
+
+def _with_algorithm(key: DNSKEY, algorithm: dns.dnssectypes.Algorithm) -> DNSKEY:
+    """The same key octets under another algorithm number."""
+    return cast("DNSKEY", key.replace(algorithm=algorithm))
 
 
 def _ancestors(name: Name, apex: Name) -> Iterator[Name]:
