@@ -66,6 +66,8 @@ class Lab:
     `now` is the time at which certificates and signatures are as the scenarios
     tell (default: the present).  `extra_domains` adds so many well-kept domains
     (`fleet_domain`), which share MX hosts.  `scenarios` picks some of the table.
+    Ports are free ones, unless named: programs that know only the ports 25, 53 and
+    443 can be pointed at a laboratory within a network namespace.
     """
 
     def __init__(
@@ -74,6 +76,9 @@ class Lab:
         now: datetime | None = None,
         extra_domains: int = 0,
         scenarios: Iterable[str] | None = None,
+        dns_port: int = 0,
+        smtp_port: int = 0,
+        https_port: int = 0,
     ) -> None:
         self.now = now or SystemClock().now()
         chosen = SCENARIOS if scenarios is None else {name: SCENARIOS[name] for name in scenarios}
@@ -83,7 +88,7 @@ class Lab:
         """Every mail that any host, or the attacker, has taken."""
         self.ca = CertificateAuthority(self.now)
         self.tree = Tree()
-        self.smtp_port = self.https_port = self.dns_port = 0
+        self.dns_port, self.smtp_port, self.https_port = dns_port, smtp_port, https_port
         self._network = f"127.{1 + secrets.randbelow(254)}"
         self._next_address = 1
         self._attacks: dict[dns.name.Name, Attack] = {}
@@ -453,7 +458,7 @@ class Lab:
         }
         authoritative = {self._names[name][0]: zones for name, zones in self._servers.items()}
         self.dns_port, dns_sockets = _bind(
-            [*resolvers, *authoritative], (socket.SOCK_DGRAM, socket.SOCK_STREAM)
+            [*resolvers, *authoritative], (socket.SOCK_DGRAM, socket.SOCK_STREAM), self.dns_port
         )
         for address, (udp, tcp) in dns_sockets.items():
             if address in resolvers:
@@ -463,12 +468,12 @@ class Lab:
             self._dns.append(server)
             await server.start(udp, tcp)
         up = [address for address, host in self._mx.items() if host.behaviour is not Behaviour.DOWN]
-        self.smtp_port, smtp_sockets = _bind(up, (socket.SOCK_STREAM,))
+        self.smtp_port, smtp_sockets = _bind(up, (socket.SOCK_STREAM,), self.smtp_port)
         for address, (listening,) in smtp_sockets.items():
             self._listeners.append(
                 await loop.create_server(self._mx[address].session, sock=listening, backlog=_BACKLOG)
             )
-        self.https_port, https_sockets = _bind([self._policy_address], (socket.SOCK_STREAM,))
+        self.https_port, https_sockets = _bind([self._policy_address], (socket.SOCK_STREAM,), self.https_port)
         for (listening,) in https_sockets.values():
             self._listeners.append(
                 await loop.create_server(self._policies.session, sock=listening, backlog=_BACKLOG)
@@ -565,11 +570,11 @@ def _only_old_tls(context: ssl.SSLContext) -> None:
 
 
 def _bind(
-    addresses: Sequence[Address], kinds: Sequence[socket.SocketKind]
+    addresses: Sequence[Address], kinds: Sequence[socket.SocketKind], wanted: int
 ) -> tuple[int, dict[Address, list[socket.socket]]]:
-    """Bind every address, for every kind of socket, to one port that is free at all of them."""
-    for _ in range(_PORT_ATTEMPTS):
-        port = 0
+    """Bind every address, for every kind of socket, to one port: `wanted`, or if that is 0 one free at all."""
+    for _ in range(1 if wanted else _PORT_ATTEMPTS):
+        port = wanted
         bound: dict[Address, list[socket.socket]] = {}
         try:
             for address in addresses:
@@ -590,4 +595,5 @@ def _bind(
                 ) from error
         else:
             return port, bound
-    raise UnavailableFault("no port is free at all addresses of the laboratory", cure="try again")
+    what = f"port {wanted} is not" if wanted else "no port is"
+    raise UnavailableFault(f"{what} free at all addresses of the laboratory", cure="try again")
