@@ -5,7 +5,6 @@ from typing import Any, TypeVar
 import msgspec
 
 from mxseal.vocabulary.faults import DataFault
-from mxseal.vocabulary.names import Address, HostName
 
 Value = TypeVar("Value", bound=msgspec.Struct)
 
@@ -32,6 +31,7 @@ def from_json(kind: type[Value], text: bytes, *, source: str) -> Value:
 
 
 def _decode(kind: type, raw: object) -> object:
-    if kind in (HostName, Address) and isinstance(raw, str):
+    # Texts whose constructor checks them: HostName, Address, and patterns of the standards.
+    if issubclass(kind, str) and isinstance(raw, str):
         return kind(raw)
     raise NotImplementedError(f"no decoder for {kind!r}")

@@ -32,6 +32,11 @@ class MxPattern(str):
     def is_wildcard(self) -> bool:
         return self.startswith("*.")
 
+    @property
+    def meaning(self) -> str:
+        """In a few words, for people."""
+        return f"any one label before {self[1:]}" if self.is_wildcard else "this host"
+
     def matches(self, host: HostName) -> bool:
         """Whether an MX host's name fits: equal, or one label in place of the ``*``.
 

@@ -13,6 +13,8 @@ from mxseal.vocabulary.rejection import Rejection
 
 MAX_AGE_CAP: Final = 31_557_600
 """Seconds: the largest max_age that RFC 8461 §3.2 knows, about a year."""
+MIN_SENSIBLE_MAX_AGE: Final = 86_400
+"""Seconds: below a day, the trust on first use that the policy rests on is forgotten over a weekend."""
 MAX_POLICY_OCTETS: Final = 65_536
 """RFC 8461 §3.3 suggests to accept no more than 64 kilobytes."""
 MAX_MX_LINES: Final = 1_000
@@ -50,6 +52,18 @@ class Mode(StrEnum):
     NONE = "none"
     """There is no policy any more (RFC 8461 §8.3)."""
 
+    @property
+    def meaning(self) -> str:
+        """In a few words, for people."""
+        return _MEANINGS[self]
+
+
+_MEANINGS: Final = {
+    Mode.ENFORCE: "mail goes only to hosts that fit the policy and prove who they are",
+    Mode.TESTING: "mail is delivered in any case, failures are only reported",
+    Mode.NONE: "the domain has withdrawn its policy",
+}
+
 
 class Policy(msgspec.Struct, frozen=True):
     """A valid policy.
@@ -82,6 +96,26 @@ class Policy(msgspec.Struct, frozen=True):
     def matching(self, host: HostName) -> MxPattern | None:
         """The first pattern that an MX host fits (RFC 8461 §4.1); None if there is none."""
         return next((pattern for pattern in self.mx if pattern.matches(host)), None)
+
+    def warnings(self) -> tuple[str, ...]:
+        """What is valid and probably not meant, a sentence each, for people."""
+        found: list[str] = []
+        if self.published_max_age is not None:
+            found.append(
+                f"max_age {self.published_max_age} is more than RFC 8461 §3.2 allows, and counts as {MAX_AGE_CAP}"
+            )
+        if self.max_age < MIN_SENSIBLE_MAX_AGE and self.mode is Mode.ENFORCE:
+            found.append(
+                f"max_age {self.max_age} is less than a day: an attacker has to wait only that long"
+                " (RFC 8461 §10.2); weeks or more are usual"
+            )
+        if self.mx and self.mode is Mode.NONE:
+            found.append("mx lines have no effect in mode none")
+        misspelt = [name for name, _ in self.extensions if name.lower().replace("-", "_") in _RULE_OF]
+        found += [
+            f"'{name}' is not a key of RFC 8461 (they are in lower case) and is ignored" for name in misspelt
+        ]
+        return tuple(found)
 
     def _canonical_lines(self) -> Iterator[str]:
         yield "version: STSv1"
@@ -184,21 +218,19 @@ _RULE_OF: Final = {
 
 
 def _decoded(body: bytes | str) -> str | Rejection:
-    size = len(body)
-    if isinstance(body, bytes):
-        try:
-            text = body.decode()
-        except UnicodeDecodeError as error:
-            # Latin-1, so that octets and characters are counted alike.
-            shown = body[:MAX_POLICY_OCTETS].decode("latin-1")
-            return _reject(shown, error.start, 1, "an octet that is not UTF-8", "sts-policy-vchar")
-    else:
-        text = body
-    if size > MAX_POLICY_OCTETS:
-        shown = text[:MAX_POLICY_OCTETS]
+    if len(body) > MAX_POLICY_OCTETS:
+        start = body[:MAX_POLICY_OCTETS]
+        shown = start.decode(errors="replace") if isinstance(start, bytes) else start
         what = f"a policy has at most {MAX_POLICY_OCTETS} octets"
         return Rejection(shown, len(shown), len(shown), what, "sts-policy-record", "RFC 8461 §3.3")
-    return text
+    if isinstance(body, str):
+        return body
+    try:
+        return body.decode()
+    except UnicodeDecodeError as error:
+        # Latin-1, so that octets and characters are counted alike.
+        shown = body.decode("latin-1")
+        return _reject(shown, error.start, 1, "an octet that is not UTF-8", "sts-policy-vchar")
 
 
 def _lines(text: str) -> Iterator[tuple[int, str]]:

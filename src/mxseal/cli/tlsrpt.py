@@ -1,0 +1,33 @@
+"""``mxseal tlsrpt``: read TLSRPT records, and say where reports go or what is wrong."""
+
+import click
+
+from mxseal.cli.texts import accepted, rejected
+
+
+@click.group()
+def tlsrpt() -> None:
+    """TLSRPT records: read and judge them (RFC 8460)."""
+
+
+@tlsrpt.command()
+@click.argument("text")
+@click.option("--json", "as_json", is_flag=True, help="The verdict as JSON.")
+def record(text: str, *, as_json: bool) -> int:
+    """Judge TEXT as the TXT record at _smtp._tls.DOMAIN.
+
+    Exit code 0: valid; 65: not, with the place and the rule.
+    """
+    from mxseal.standards.tlsrpt import MAX_DESTINATIONS, parse_record
+    from mxseal.vocabulary.rejection import Rejection
+
+    verdict = parse_record(text)
+    if isinstance(verdict, Rejection):
+        return rejected("tlsrpt-record", verdict, as_json=as_json)
+    why = f"not mailto: or https:, or beyond the first {MAX_DESTINATIONS}"
+    rows = [
+        *(("report to", uri) for uri in verdict.rua),
+        *(("passed over", f"{uri} ({why})") for uri in verdict.passed_over),
+        *verdict.extensions,
+    ]
+    return accepted("tlsrpt-record", verdict, "A valid TLSRPT record.", rows, as_json=as_json)
