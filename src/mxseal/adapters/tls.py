@@ -9,6 +9,7 @@ is resumed: each handshake is a full one, and shows certificates.
 
 import asyncio
 import functools
+import os
 import ssl
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -238,4 +239,6 @@ def explain(error: OSError) -> str:
     if isinstance(error, ssl.SSLError):
         reason = str(error.reason or error)
         return _REASONS.get(reason) or printable(reason.lower().replace("_", " "), 300)
-    return printable(error.strerror or str(error) or type(error).__name__, 300)
+    if error.errno is not None:
+        return os.strerror(error.errno)
+    return printable(str(error) or type(error).__name__, 300)

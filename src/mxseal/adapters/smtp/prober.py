@@ -160,11 +160,11 @@ class _Session:
     async def _next_event(self, connection: Connection, dialogue: Dialogue) -> Event:
         async with asyncio.timeout(self._stage_timeout):
             while True:
-                self._stage = dialogue.stage
-                await connection.write(dialogue.data_to_send())
                 event = dialogue.next_event()
                 if event is not None:
                     return event
+                self._stage = dialogue.stage
+                await connection.write(dialogue.data_to_send())
                 dialogue.receive(await connection.read())
 
     async def _take(self, event: Event, connection: Connection, dialogue: Dialogue) -> SessionOutcome | None:
