@@ -214,7 +214,7 @@ def _write(home: Path, running: "Lab") -> LabDescription:
         dns_port=running.dns_port,
         ca_file=str(home / "ca.pem"),
         trust_anchor=str(home / "root.key"),
-        domains=(*running.scenarios, *running.fleet),
+        domains=(*running.scenarios, *map(str, running.fleet)),
     )
     texts = {
         "ca.pem": running.ca_pem,
@@ -268,7 +268,7 @@ def _print_table(scenarios: "Iterable[Scenario]", *, with_sender: bool) -> None:
     rows = list(scenarios)
     if not out.is_terminal:
         for row in rows:
-            out.print(f"{row.name}\t{row.fate}\t{row.story}")
+            sys.stdout.write(f"{row.name}\t{row.fate}\t{row.story}\n")
         return
     table = Table.grid(padding=(0, 2))
     table.add_column(no_wrap=True, style="bold")

@@ -24,7 +24,7 @@ Answerer = Callable[[dns.name.Name, dns.rdatatype.RdataType], Reply | None]
 """Answers one question; None: never answers, so that the client times out."""
 
 _PAYLOAD = 1232
-_UDP_WITHOUT_EDNS = 512
+_UDP_LEAST = 512
 _KEPT_RESPONSES = 50_000
 _BACKLOG = 128
 _DNSSEC_ONLY = frozenset({dns.rdatatype.RRSIG, dns.rdatatype.NSEC, dns.rdatatype.NSEC3})
@@ -97,7 +97,8 @@ class DnsServer:
         encoded = response.to_wire(max_size=65535)
         limit = 65535
         if not tcp:
-            limit = min(query.payload, _PAYLOAD) if query.edns >= 0 else _UDP_WITHOUT_EDNS
+            # RFC 6891 §6.2.3: a payload below 512 counts as 512.
+            limit = max(min(query.payload, _PAYLOAD), _UDP_LEAST) if query.edns >= 0 else _UDP_LEAST
         if len(encoded) > limit:
             response.flags |= dns.flags.TC
             response.answer, response.authority, response.additional = [], [], []

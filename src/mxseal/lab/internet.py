@@ -130,6 +130,11 @@ class Lab:
         """The same internet, seen through an attacker who forges every domain's answers."""
         return self._forging_address, self.dns_port
 
+    @property
+    def policy_host(self) -> Address:
+        """The address that all policy hosts share which are up; they are told apart by SNI."""
+        return self._policy_address
+
     def addresses(self, host: str) -> tuple[Address, ...]:
         """The addresses of a host, as its zone has them."""
         return tuple(self._names.get(host, ()))
