@@ -83,7 +83,7 @@ async def _serving(handler: Handler, *, host: str = "127.0.0.1") -> AsyncIterato
         client = Client(reader, writer)
         try:
             # A client that goes away, or that finds fault with our certificate, is what is tested.
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, asyncio.CancelledError):
                 await handler(client)
         finally:
             await client.close()
@@ -96,7 +96,7 @@ async def _serving(handler: Handler, *, host: str = "127.0.0.1") -> AsyncIterato
         for connection in connections:
             connection.cancel()
         for ended in await asyncio.gather(*connections, return_exceptions=True):
-            if ended is not None and not isinstance(ended, asyncio.CancelledError):
+            if isinstance(ended, Exception):
                 raise ended
 
 

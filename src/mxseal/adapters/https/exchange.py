@@ -85,6 +85,8 @@ class _Response:
     async def _next_event(self) -> object:
         while (event := self._http.next_event()) is h11.NEED_DATA:
             data = await self._connection.read()
+            if not data and not self._octets:
+                return h11.ConnectionClosed()
             self._octets += len(data)
             if self._octets > MAX_OCTETS:
                 raise h11.RemoteProtocolError(f"a response of more than {MAX_OCTETS} octets")
