@@ -15,8 +15,6 @@ from typing import Any, TypeVar
 
 import click
 
-from mxseal.vocabulary.faults import UsageFault
-from mxseal.vocabulary.names import Address, InvalidName
 from mxseal.wiring import WorldSettings
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -66,6 +64,8 @@ def world_options(command: Command) -> Command:
 
     @wraps(command)
     def with_world(*args: Any, **kwargs: Any) -> Any:
+        from mxseal.adapters.dns import parse_server
+
         world = WorldSettings(
             resolvers=tuple(parse_server(text) for text in kwargs.pop("resolvers")),
             trust_anchor=kwargs.pop("trust_anchor"),
@@ -83,25 +83,3 @@ def world_options(command: Command) -> Command:
         decorated = option(decorated)
     result: Command = decorated
     return result
-
-
-def parse_server(text: str) -> tuple[Address, int]:
-    """``IP``, ``IP:PORT``, ``[IPV6]:PORT`` or, as dig and unbound write it, ``IP@PORT``."""
-    host, port = text, "53"
-    if text.startswith("["):
-        host, _, rest = text[1:].partition("]")
-        port = rest.removeprefix(":") if rest else port
-    elif "@" in text:
-        host, _, port = text.partition("@")
-    elif text.count(":") == 1:
-        host, _, port = text.partition(":")
-    try:
-        address = Address(host)
-    except InvalidName:
-        raise UsageFault(
-            f"--resolver {text!r}: not an IP address",
-            cure="write it as 192.0.2.53, 192.0.2.53:5300 or [2001:db8::53]:5300",
-        ) from None
-    if not (port.isascii() and port.isdigit() and len(port) <= 5 and 0 < int(port) < 65536):
-        raise UsageFault(f"--resolver {text!r}: a port is a number from 1 to 65535")
-    return address, int(port)

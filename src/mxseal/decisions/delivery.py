@@ -217,9 +217,9 @@ def decide(
     # A host that is the next-hop itself needs no MX RRset to prove that it is meant.
     mx_is_proved = mx is None or mx.denied or mx.is_secure
     next_hop_names = _next_hop_names(domain, mx) if mx_is_proved else ()
+    hosts = sorted(hosts, key=lambda host: (host.preference, host.name))
     requirements = tuple(
-        _require(host, policy.enforced, next_hop_names, mx_is_proved=mx_is_proved)
-        for host in sorted(hosts, key=lambda host: (host.preference, host.name))
+        _require(host, policy.enforced, next_hop_names, mx_is_proved=mx_is_proved) for host in hosts
     )
     answer, why = _one_answer(
         requirements,
