@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: help setup system demo test check format lint types contracts lock clean
+.PHONY: help setup system demo test bench check format lint types contracts lock clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -32,6 +32,9 @@ demo: setup ## the story, in under a minute, on a small internet of its own
 test: setup ## all tests; those that need servers from Debian skip with the reason where one is missing
 	$(BIN)/python -m pytest -n auto $(TESTS)
 
+bench: setup ## how fast, and side by side with peers; about ten minutes
+	bench/run
+
 check: lint types contracts test ## everything that CI checks
 
 lint: setup
@@ -54,4 +57,4 @@ lock: ## renew requirements/*.lock from pyproject.toml
 	rm -rf .venv-lock
 
 clean:
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache dist
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .bench dist
