@@ -1,0 +1,80 @@
+"""dnspython's records → the vocabulary; a record that the vocabulary cannot hold is left out, with a note."""
+
+from typing import Final
+
+import dns.exception
+import dns.name
+import dns.rdata
+import dns.rdtypes.ANY.CNAME
+import dns.rdtypes.ANY.MX
+import dns.rdtypes.ANY.TLSA
+import dns.rdtypes.ANY.TXT
+import dns.rdtypes.IN.A
+import dns.rdtypes.IN.AAAA
+
+from mxseal.vocabulary.names import Address, HostName, InvalidName
+from mxseal.vocabulary.observations import AddressData, MxData, OtherData, RecordData, TextData, TlsaData
+from mxseal.vocabulary.rejection import printable
+
+MAX_RECORDS: Final = 256
+"""So many records of one RRset are kept; more than this no mail domain needs."""
+
+
+def to_records(rdatas: list[dns.rdata.Rdata]) -> tuple[tuple[RecordData, ...], tuple[str, ...]]:
+    """The records in a fixed order, and a sentence about each one that had to be left out."""
+    records: list[RecordData] = []
+    notes: list[str] = []
+    ordered = sorted(rdatas, key=lambda rdata: rdata.to_digestable())
+    if len(ordered) > MAX_RECORDS:
+        notes.append(f"{len(ordered) - MAX_RECORDS} records beyond the first {MAX_RECORDS} left out")
+    for rdata in ordered[:MAX_RECORDS]:
+        record = _to_record(rdata)
+        if isinstance(record, str):
+            notes.append(record)
+        else:
+            records.append(record)
+    return tuple(records), tuple(notes)
+
+
+def _to_record(rdata: dns.rdata.Rdata) -> RecordData | str:
+    match rdata:
+        case dns.rdtypes.IN.A.A() | dns.rdtypes.IN.AAAA.AAAA():
+            return AddressData(Address(rdata.address))
+        case dns.rdtypes.ANY.MX.MX():
+            if rdata.exchange == dns.name.root:
+                return MxData(rdata.preference, None)  # RFC 7505 §3
+            try:
+                return MxData(rdata.preference, HostName(name_text(rdata.exchange)))
+            except InvalidName:
+                # An address, for instance: no MX host, but `check` has to say so.
+                return OtherData(f"{rdata.preference} {printable(name_text(rdata.exchange), 300)}")
+        case dns.rdtypes.ANY.TXT.TXT():
+            return TextData(tuple(rdata.strings))
+        case dns.rdtypes.ANY.TLSA.TLSA():
+            return TlsaData(rdata.usage, rdata.selector, rdata.mtype, rdata.cert)
+        case dns.rdtypes.ANY.CNAME.CNAME():
+            return OtherData(name_text(rdata.target))
+        case _:
+            return OtherData(printable(rdata.to_text(), 4000))
+
+
+def name_text(name: dns.name.Name) -> str:
+    """As the vocabulary writes names: lower case, no trailing dot, ``.`` for the root, odd octets escaped."""
+    return name.canonicalize().to_text(omit_final_dot=True) if name != dns.name.root else "."
+
+
+def to_name(text: str) -> dns.name.Name | str:
+    """The DNS name for a text, or why it is none."""
+    try:
+        name = dns.name.from_text(text.encode("ascii"), dns.name.root)
+    except UnicodeEncodeError:
+        return "not ASCII: give the A-label form (xn--…)"
+    except dns.name.EmptyLabel:
+        return "a label is empty"
+    except dns.name.LabelTooLong:
+        return "a label has more than 63 octets"
+    except dns.name.NameTooLong:
+        return "a name has at most 255 octets"
+    except (dns.exception.DNSException, ValueError) as error:
+        return str(error) or type(error).__name__
+    return name.canonicalize()
