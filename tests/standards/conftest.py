@@ -43,10 +43,16 @@ def spki_of_key(name: str) -> bytes:
 
 
 def key_usage(*allowed: str) -> x509.KeyUsage:
-    every = (
-        "digital_signature content_commitment key_encipherment data_encipherment key_agreement "
-        "key_cert_sign crl_sign encipher_only decipher_only"
-    ).split()
+    every = [
+        *(
+            "digital_signature",
+            "content_commitment",
+            "key_encipherment",
+            "data_encipherment",
+            "key_agreement",
+        ),
+        *("key_cert_sign", "crl_sign", "encipher_only", "decipher_only"),
+    ]
     return x509.KeyUsage(**{name: name in allowed for name in every})
 
 
@@ -146,9 +152,7 @@ def rebuilt(octets: bytes, signer: str, change: Callable[[list[bytes]], list[byt
     private = key(signer)
     assert isinstance(private, ec.EllipticCurvePrivateKey)
     signature = private.sign(signed, ec.ECDSA(hashes.SHA256()))
-    return element(
-        der.SEQUENCE, signed + algorithm.encoded + element(der.BIT_STRING, b"\0" + signature)
-    )
+    return element(der.SEQUENCE, signed + algorithm.encoded + element(der.BIT_STRING, b"\0" + signature))
 
 
 def as_version_1(octets: bytes, signer: str) -> bytes:
@@ -290,9 +294,7 @@ class OpenSsl:
         self._ok(self.ssl.SSL_CTX_use_PrivateKey_ASN1(kind, context, octets, len(octets)))
         for certificate in chain[1:]:
             # The context owns it from here on.
-            added = self.ssl.SSL_CTX_ctrl(
-                context, self.SSL_CTRL_EXTRA_CHAIN_CERT, 0, self._x509(certificate)
-            )
+            added = self.ssl.SSL_CTX_ctrl(context, self.SSL_CTRL_EXTRA_CHAIN_CERT, 0, self._x509(certificate))
             self._ok(added)
         return int(context)
 
@@ -345,7 +347,12 @@ class OpenSsl:
                 self._ok(self.ssl.SSL_dane_enable(client, names[0].encode()))
                 for record in records:
                     added = self.ssl.SSL_dane_tlsa_add(
-                        client, record.usage, record.selector, record.matching_type, record.data, len(record.data)
+                        client,
+                        record.usage,
+                        record.selector,
+                        record.matching_type,
+                        record.data,
+                        len(record.data),
                     )
                     usable += added > 0
                 if not usable:
@@ -489,7 +496,11 @@ class Workshop:
             "leaf signature broken": (corrupted(leaf), inter, root),
             "intermediate signature broken": (leaf, corrupted(inter), root),
             "broken intermediate beside a good one": (leaf, corrupted(inter), inter, root),
-            "impostor of the same name": (leaf, certify("Intermediate", "impostor", "Root", "root", **ca), root),
+            "impostor of the same name": (
+                leaf,
+                certify("Intermediate", "impostor", "Root", "root", **ca),
+                root,
+            ),
             "impostor beside the right one": (
                 leaf,
                 certify("Intermediate", "impostor", "Root", "root", **ca),

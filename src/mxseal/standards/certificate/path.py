@@ -166,21 +166,20 @@ class Search:
         return None
 
     def _anchors_above(self, path: tuple[Certificate, ...]) -> Iterable[Anchor]:
-        top = path[-1]
+        top, seen = path[-1], _entities(path)
         for anchor in (*self._anchors, *map(Anchor, self._roots.named(top.issuer_key))):
             if anchor.certificate is None:
                 if self._has_signed(top, anchor.spki):
                     yield anchor
             elif (
                 anchor.certificate.subject_key == top.issuer_key
-                and anchor.certificate not in path
+                and (anchor.certificate.subject_key, anchor.certificate.spki) not in seen
                 and self._issued(top, anchor.certificate, len(path) - 1)
             ):
                 yield anchor
 
     def _issuers_above(self, path: tuple[Certificate, ...]) -> Iterable[Certificate]:
-        top = path[-1]
-        seen = {(certificate.subject_key, certificate.spki) for certificate in path}
+        top, seen = path[-1], _entities(path)
         candidates = [
             certificate
             for certificate in self.certificates
@@ -293,6 +292,11 @@ class Search:
                 continue
             return Untrusted(kind=kind, detail=text, depth=depth)
         return None
+
+
+def _entities(path: Iterable[Certificate]) -> set[tuple[bytes, bytes]]:
+    """RFC 4158 §2.4.2: the same name with the same key twice in a path is a loop."""
+    return {(certificate.subject_key, certificate.spki) for certificate in path}
 
 
 def _date(at: datetime) -> str:

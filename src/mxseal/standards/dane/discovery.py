@@ -1,7 +1,7 @@
 """TLSA base domain discovery (RFC 7672 §2.2) and reference identifiers (RFC 7672 §3.2.2)."""
 
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Final, NamedTuple
 
 from mxseal.vocabulary.names import HostName, InvalidName
 from mxseal.vocabulary.observations import (
@@ -9,6 +9,7 @@ from mxseal.vocabulary.observations import (
     Outcome,
     RecordType,
     Security,
+    TlsaData,
     TlsaLookup,
     TlsaState,
 )
@@ -40,66 +41,84 @@ async def discover(resolve: Resolve, host: HostName, *, port: int = 25) -> TlsaL
     ipv6 = await resolve(host, RecordType.AAAA)
     ipv4 = await resolve(host, RecordType.A)
     questions: list[Answer] = []
+    end = _judge_addresses(host, ipv6, ipv4)
+    if not isinstance(end, _End):
+        end = await _base_domains(resolve, host, end, questions)
+    if not isinstance(end, _End):
+        end = await _look_up(resolve, end, port, questions)
+    return TlsaLookup(
+        host=host,
+        state=end.state,
+        ipv4=ipv4,
+        ipv6=ipv6,
+        base_domain=end.base_domain,
+        records=end.records,
+        questions=tuple(questions),
+        reason=end.reason,
+    )
 
-    def result(
-        state: TlsaState, reason: str, found: Answer | None = None, base: HostName | None = None
-    ) -> TlsaLookup:
-        return TlsaLookup(
-            host=host,
-            state=state,
-            ipv4=ipv4,
-            ipv6=ipv6,
-            base_domain=base,
-            records=found.tlsa() if found else (),
-            questions=tuple(questions),
-            reason=reason,
-        )
 
+class _End(NamedTuple):
+    """Where the walk ended."""
+
+    state: TlsaState
+    reason: str
+    base_domain: HostName | None = None
+    records: tuple[TlsaData, ...] = ()
+
+
+def _judge_addresses(host: HostName, *answers: Answer) -> Answer | _End:
+    """The address answer whose security decides (RFC 7672 §2.2.2)."""
     # One good address family is enough: a broken AAAA beside a good A stops no mail.
-    good = [answer for answer in (ipv6, ipv4) if _is_usable(answer) and answer.addresses()]
+    good = [answer for answer in answers if _is_usable(answer) and answer.addresses()]
+    bad = [answer for answer in answers if not _is_usable(answer)]
+    if not good and bad:
+        return _End(TlsaState.FAILED, f"no address of {host} could be looked up: {_why(bad[0])}")
     if not good:
-        bad = [answer for answer in (ipv6, ipv4) if not _is_usable(answer)]
-        if bad:
-            return result(TlsaState.FAILED, f"no address of {host} could be looked up: {_why(bad[0])}")
-        return result(TlsaState.NO_ADDRESS, f"{host} has no address")
+        return _End(TlsaState.NO_ADDRESS, f"{host} has no address")
     # Where the families differ, a secure one decides: it has proved that the zone is signed.
-    address = next((answer for answer in good if answer.is_secure), good[0])
+    return next((answer for answer in good if answer.is_secure), good[0])
 
+
+async def _base_domains(
+    resolve: Resolve, host: HostName, address: Answer, questions: list[Answer]
+) -> list[HostName] | _End:
+    """The candidates for the TLSA base domain, in their order (RFC 7672 §2.2.3)."""
     if address.is_secure:
-        # RFC 7672 §2.2.3: every alias secure: the expanded name first, then the original one.
-        candidates = list(dict.fromkeys([*_host_name(address.final_name), host]))
-    elif not address.aliases:
-        return result(TlsaState.NOT_ASKED, f"the addresses of {host} are insecure, so TLSA is not looked up")
-    else:
-        # RFC 7672 §2.2.2: the addresses are insecure, but perhaps only behind the alias.
-        security = address.aliases[0].security
-        if security not in (Security.SECURE, Security.INSECURE):
-            # This resolver cannot tell for the alias alone: ask for it.
-            alias = await resolve(host, RecordType.CNAME)
-            questions.append(alias)
-            if not _is_usable(alias):
-                return result(
-                    TlsaState.FAILED,
-                    f"whether the alias {host} is secure could not be found out: {_why(alias)}",
-                )
-            security = alias.security
-        if security is not Security.SECURE:
-            return result(TlsaState.NOT_ASKED, f"{host} is an insecure alias, so TLSA is not looked up")
-        candidates = [host]
+        # Every alias is secure: the expanded name first, then the original one.
+        return list(dict.fromkeys([*_host_name(address.final_name), host]))
+    if not address.aliases:
+        return _End(TlsaState.NOT_ASKED, f"the addresses of {host} are insecure, so TLSA is not looked up")
+    # The addresses are insecure, but perhaps only behind the alias: then the original name may have records.
+    security = address.aliases[0].security
+    if security not in (Security.SECURE, Security.INSECURE):
+        # This resolver cannot tell for the alias alone: ask for it (RFC 7672 §2.2.2).
+        alias = await resolve(host, RecordType.CNAME)
+        questions.append(alias)
+        if not _is_usable(alias):
+            return _End(TlsaState.FAILED, f"whether the alias {host} is secure is unknown: {_why(alias)}")
+        security = alias.security
+    if security is Security.SECURE:
+        return [host]
+    return _End(TlsaState.NOT_ASKED, f"{host} is an insecure alias, so TLSA is not looked up")
 
+
+async def _look_up(resolve: Resolve, candidates: list[HostName], port: int, questions: list[Answer]) -> _End:
+    """The first secure TLSA RRset; an error stops the walk."""
     insecure = ""
     for candidate in candidates:
         answer = await resolve(tlsa_name(candidate, port), RecordType.TLSA)
         questions.append(answer)
         if not _is_usable(answer):
             # RFC 7672 §2.1.2: an error is not "no records", and stops here.
-            return result(TlsaState.FAILED, f"the TLSA lookup at {answer.name} failed: {_why(answer)}")
+            return _End(TlsaState.FAILED, f"the TLSA lookup at {answer.name} failed: {_why(answer)}")
         if answer.found and answer.tlsa():
             if answer.is_secure:
-                return result(TlsaState.FOUND, f"TLSA records at {answer.name}", answer, candidate)
+                reason = f"TLSA records at {answer.name}"
+                return _End(TlsaState.FOUND, reason, candidate, answer.tlsa())
             insecure = f"the TLSA records at {answer.name} are insecure, so they do not count"
     have = "have" if len(candidates) > 1 else "has"
-    return result(TlsaState.ABSENT, insecure or f"{' and '.join(candidates)} {have} no TLSA records")
+    return _End(TlsaState.ABSENT, insecure or f"{' and '.join(candidates)} {have} no TLSA records")
 
 
 def _is_usable(answer: Answer) -> bool:

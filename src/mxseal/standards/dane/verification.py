@@ -191,9 +191,11 @@ def _end_entity(record: TlsaData, chain: Sequence[PresentedCertificate]) -> Veri
     if matches(record, chain[0]):
         return Verified(record, 0, chain[0].der)
     what = "certificate" if record.selector == Selector.CERT else "public key"
-    elsewhere = _positions(record, chain[1:])
+    elsewhere = [number for number, one in enumerate(chain, start=1) if matches(record, one)]
     if elsewhere:
-        detail = f"it matches an issuer (certificate {elsewhere[0] + 2} of those sent), not the server's own {what}"
+        detail = (
+            f"it matches an issuer (certificate {elsewhere[0]} of those sent), not the server's own {what}"
+        )
     else:
         detail = f"the server's {what} is another"
     return Reason(record, Failure.NO_MATCH, detail)
@@ -208,20 +210,20 @@ def _trust_anchor(
 ) -> Verified | Reason:
     """RFC 7671 §5.2, RFC 7672 §3.1.2."""
     # An anchor issues: the server's own certificate is never one, not even where it is self-signed.
-    anchors = [
-        DesignatedAnchor(certificate=chain[1 + position].der) for position in _positions(record, chain[1:])
-    ]
-    # RFC 7671 §5.2.2: with the whole certificate or key in DNS, the server need not send it.
-    if record.matching_type == MatchingType.FULL:
+    issuers = [one for one in chain[1:] if one.der != chain[0].der]
+    anchors = [DesignatedAnchor(certificate=one.der) for one in issuers if matches(record, one)]
+    # RFC 7671 §5.2.2: with the whole certificate or key in DNS, the server need not send it.  Where it does
+    # send a certificate with that key, what this certificate says counts (constraints, purposes), as in OpenSSL.
+    if record.matching_type == MatchingType.FULL and not anchors:
         if record.selector == Selector.SPKI:
             anchors.append(DesignatedAnchor(spki=record.data))
-        elif record.data != chain[0].der and not anchors:
+        elif record.data != chain[0].der:
             anchors.append(DesignatedAnchor(certificate=record.data))
     if not anchors:
         what = "certificate" if record.selector == Selector.CERT else "public key"
         if matches(record, chain[0]):
             detail = f"it matches the server's own {what}, but usage DANE-TA(2) is about an issuer"
-        elif len(chain) == 1:
+        elif not issuers:
             detail = (
                 "the server sends its own certificate only, and not the trust anchor, which DANE-TA(2) needs"
             )
@@ -232,10 +234,6 @@ def _trust_anchor(
     if isinstance(found, AnchorMissed):
         return Reason(record, Failure.NOT_VALID, found.detail, found.kind)
     return Verified(record, found.depth, found.certificate, found.reference, found.notes)
-
-
-def _positions(record: TlsaData, certificates: Sequence[PresentedCertificate]) -> list[int]:
-    return [position for position, one in enumerate(certificates) if matches(record, one)]
 
 
 def matches(record: TlsaData, certificate: PresentedCertificate) -> bool:
