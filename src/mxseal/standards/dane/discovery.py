@@ -41,11 +41,9 @@ async def discover(resolve: Resolve, host: HostName, *, port: int = 25) -> TlsaL
     ipv6 = await resolve(host, RecordType.AAAA)
     ipv4 = await resolve(host, RecordType.A)
     questions: list[Answer] = []
-    end = _judge_addresses(host, ipv6, ipv4)
-    if not isinstance(end, _End):
-        end = await _base_domains(resolve, host, end, questions)
-    if not isinstance(end, _End):
-        end = await _look_up(resolve, end, port, questions)
+    address = _judge_addresses(host, ipv6, ipv4)
+    bases = address if isinstance(address, _End) else await _base_domains(resolve, host, address, questions)
+    end = bases if isinstance(bases, _End) else await _look_up(resolve, bases, port, questions)
     return TlsaLookup(
         host=host,
         state=end.state,
