@@ -109,6 +109,7 @@ def _repeated_name(text: str) -> Rejection | None:
 # --- where it is wrong ---------------------------------------------------------------------------
 
 _NOT_BRACKETS: Final = bytes(octet for octet in range(256) if octet not in b"[]{}")
+_ONE_KIND: Final = bytes.maketrans(b"{}", b"[]")
 _STRING: Final = r'"(?:[^"\\]++|\\.)*+"'
 _STRING_OCTETS: Final = re.compile(_STRING.encode(), re.DOTALL)
 _STRING_OR_BRACKET: Final = re.compile(rf"{_STRING}|[\[\]{{}}]", re.DOTALL)
@@ -122,9 +123,10 @@ def _too_deep(body: bytes) -> int | None:
     """Where nesting passes `MAX_DEPTH`; without recursion, and almost free for a shallow text."""
     if body.count(b"[") + body.count(b"{") <= MAX_DEPTH:
         return None
-    brackets = _STRING_OCTETS.sub(b"", body).translate(None, _NOT_BRACKETS)
+    # One kind of bracket, so that each pass takes away the innermost level and no more.
+    brackets = _STRING_OCTETS.sub(b"", body).translate(_ONE_KIND, _NOT_BRACKETS)
     for _ in range(MAX_DEPTH):
-        brackets = brackets.replace(b"[]", b"").replace(b"{}", b"")
+        brackets = brackets.replace(b"[]", b"")
     if not brackets:
         return None
     depth = 0
