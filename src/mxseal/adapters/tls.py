@@ -27,7 +27,7 @@ _CHUNK: Final = 16 * 1024
 Result = TypeVar("Result")
 
 
-class TlsTooLong(ssl.SSLError):
+class TlsTooLong(ConnectionError):
     """The peer sent more than `MAX_HANDSHAKE` octets before the handshake was done."""
 
 
@@ -121,7 +121,7 @@ class Connection:
         return str(self._writer.get_extra_info("sockname")[0]).partition("%")[0]
 
     async def start_tls(self, context: ssl.SSLContext, server_name: HostName | None) -> None:
-        """Shake hands; raises ssl.SSLError or OSError.  `server_name` is sent as SNI, and verified if `context` does."""
+        """Shake hands; raises OSError, which ssl.SSLError and `TlsTooLong` are.  `server_name` is sent as SNI, and verified if `context` does."""
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=server_name)
         await self._drive(self._tls.do_handshake, MAX_HANDSHAKE)
 
@@ -140,7 +140,7 @@ class Connection:
         return _peer_chain(self._tls) if self._tls is not None else ()
 
     async def read(self) -> bytes:
-        """Some octets, or ``b""`` at the end; raises ssl.SSLError (a cut connection, too) or OSError."""
+        """Some octets, or ``b""`` at the end; raises OSError, also for a connection that was cut inside of TLS."""
         if self._tls is None:
             return await self._reader.read(_CHUNK)
         tls = self._tls
@@ -148,9 +148,11 @@ class Connection:
             return await self._drive(lambda: tls.read(_CHUNK))
         except ssl.SSLZeroReturnError:
             return b""
+        except ssl.SSLEOFError:
+            raise ConnectionAbortedError("it was cut without the close_notify of TLS") from None
 
     async def write(self, data: bytes) -> None:
-        """Send all of `data`; raises ssl.SSLError or OSError."""
+        """Send all of `data`; raises OSError."""
         if not data:
             return
         if self._tls is None:
@@ -229,11 +231,21 @@ _REASONS: Final = {
     "RECORD_LAYER_FAILURE": "what came is not TLS",
 }
 
+# The codes of OpenSSL's x509_vfy.h that are met every day.
+_VERDICTS: Final = {
+    9: "it is not valid yet",
+    10: "it has expired",
+    18: "it is self-signed, and not trusted",
+    19: "its chain ends in a root that is not trusted",
+    20: "its issuer is neither sent nor known",
+    62: "it does not have this name",
+}
+
 
 def explain(error: OSError) -> str:
     """What a failed handshake or connection means, in a line that is safe to show."""
     if isinstance(error, ssl.SSLCertVerificationError):
-        return printable(str(error.verify_message), 300)
+        return _VERDICTS.get(error.verify_code) or printable(str(error.verify_message), 300)
     if isinstance(error, ssl.SSLEOFError):
         return "the server closed the connection during the TLS handshake"
     if isinstance(error, ssl.SSLError):

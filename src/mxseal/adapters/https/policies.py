@@ -27,14 +27,18 @@ _TELLING: Final = (
     FetchStage.TLS,
     FetchStage.TIMEOUT,
     FetchStage.CONNECT,
+    FetchStage.DNS,
 )
 """Of several failures, the one that got furthest speaks for the fetch."""
 
+_CHAIN_TIMEOUT: Final = 5.0
+"""Seconds for having another look at a chain that did not verify."""
+
 
 class _Failure(msgspec.Struct, frozen=True):
-    """Why one address did not give the policy."""
+    """Why one address, or with None the fetch as a whole, did not give the policy."""
 
-    address: Address
+    address: Address | None
     stage: FetchStage
     detail: str
     status: int | None = None
@@ -89,17 +93,17 @@ class PolicyFetcher:
             async with asyncio.timeout(self._timeout):
                 return await self._fetch(policy_domain, failures)
         except TimeoutError:
-            detail = f"no policy within {self._timeout:g} seconds"
-            return self._failed(policy_domain, FetchStage.TIMEOUT, detail, failures)
+            failures.append(_Failure(None, FetchStage.TIMEOUT, f"no policy within {self._timeout:g} seconds"))
+            return self._failed(policy_domain, failures)
 
     async def _fetch(self, policy_domain: HostName, failures: list[_Failure]) -> PolicyFetch:
         try:
             host = policy_host(policy_domain)
         except InvalidName as error:
-            return self._failed(policy_domain, FetchStage.DNS, error.rejection.message, failures)
+            return self._failed(policy_domain, [_Failure(None, FetchStage.DNS, error.rejection.message)])
         found = await find_addresses(self._resolver, host, allow_private=self._allow_private)
         if isinstance(found, NotFound):
-            return self._failed(policy_domain, FetchStage.DNS, found.detail, failures)
+            return self._failed(policy_domain, [_Failure(None, FetchStage.DNS, found.detail)])
         failures += [
             _Failure(address, FetchStage.CONNECT, "not a public address, and so refused")
             for address in found.refused
@@ -118,10 +122,11 @@ class PolicyFetcher:
                     chain=chain,
                 )
             failures.append(result)
+            if result.stage is FetchStage.CERTIFICATE:
+                failures[-1] = msgspec.structs.replace(result, chain=await self._chain(host, address))
             if result.stage is FetchStage.HTTP:
                 break
-        worst = min(failures, key=lambda failure: _TELLING.index(failure.stage))
-        return self._failed(policy_domain, worst.stage, worst.detail, failures)
+        return self._failed(policy_domain, failures)
 
     async def _try(
         self, context: ssl.SSLContext, host: HostName, address: Address
@@ -144,9 +149,8 @@ class PolicyFetcher:
             try:
                 await connection.start_tls(context, host)
             except ssl.SSLCertVerificationError as error:
-                chain = await self._chain(host, address)
                 detail = f"the certificate is not valid for {host}: {explain(error)}"
-                return _Failure(address, FetchStage.CERTIFICATE, detail, chain=chain)
+                return _Failure(address, FetchStage.CERTIFICATE, detail)
             except OSError as error:
                 return _Failure(address, FetchStage.TLS, f"no TLS session: {explain(error)}")
             return await self._get(connection, host, address)
@@ -169,17 +173,15 @@ class PolicyFetcher:
     async def _chain(self, host: HostName, address: Address) -> tuple[bytes, ...]:
         """The chain that did not verify, for the evidence: OpenSSL keeps it only if nothing is verified."""
         try:
-            connection = await Connection.open(address, self._port)
-        except OSError:
+            async with asyncio.timeout(min(_CHAIN_TIMEOUT, self._address_timeout)):
+                connection = await Connection.open(address, self._port)
+                try:
+                    await connection.start_tls(probing_context(KeyKind.ANY), host)
+                    return connection.chain
+                finally:
+                    await connection.close()
+        except OSError:  # which TimeoutError is, too
             return ()
-        try:
-            await connection.start_tls(probing_context(KeyKind.ANY), host)
-        except OSError:
-            return ()
-        else:
-            return connection.chain
-        finally:
-            await connection.close()
 
     def _url(self, policy_domain: HostName) -> str:
         url = policy_url(policy_domain)
@@ -189,17 +191,15 @@ class PolicyFetcher:
         host, slash, path = rest.partition("/")
         return f"{scheme}://{host}:{self._port}{slash}{path}"
 
-    def _failed(
-        self, policy_domain: HostName, stage: FetchStage, detail: str, failures: Sequence[_Failure]
-    ) -> PolicyFetchFailed:
-        telling = next((failure for failure in failures if failure.stage is stage), None)
+    def _failed(self, policy_domain: HostName, failures: Sequence[_Failure]) -> PolicyFetchFailed:
+        telling = min(failures, key=lambda failure: _TELLING.index(failure.stage))
         return PolicyFetchFailed(
             policy_domain=policy_domain,
             url=self._url(policy_domain),
-            stage=stage,
-            detail=detail,
-            status=telling.status if telling is not None else None,
-            content_type=telling.content_type if telling is not None else "",
-            attempts=tuple(map(str, failures)),
-            chain=telling.chain if telling is not None else (),
+            stage=telling.stage,
+            detail=telling.detail,
+            status=telling.status,
+            content_type=telling.content_type,
+            attempts=tuple(str(failure) for failure in failures if failure.address is not None),
+            chain=telling.chain,
         )
