@@ -371,7 +371,14 @@ class Lab:
         for address in addresses:
             zone.add(host.name, "AAAA" if address.version == 6 else "A", str(address))
             self._names.setdefault(name, []).append(address)
-            mx_host = MxHost(name, context, self._attacker_context, self.mail, behaviour=host.behaviour)
+            mx_host = MxHost(
+                name,
+                context,
+                self._attacker_context,
+                self.mail,
+                behaviour=host.behaviour,
+                hostile=name == _ATTACKER,
+            )
             self._mx[address] = mx_host
             self._domain_hosts[domain].append(mx_host)
 

@@ -44,7 +44,7 @@ class ReceivedMail(msgspec.Struct, frozen=True):
     tls: str
     """The TLS version of the session, empty if it came in clear."""
     attacker_read: bool
-    """Whether the attacker sat in the session and could read it."""
+    """Whether the attacker sat in the session, or at its end, and could read it."""
 
 
 class MxHost:
@@ -58,12 +58,15 @@ class MxHost:
         mailbox: list[ReceivedMail],
         *,
         behaviour: Behaviour = Behaviour.STARTTLS,
+        hostile: bool = False,
     ) -> None:
         self.name = name
         self.context = context
         self.attacker_context = attacker_context
         self.mailbox = mailbox
         self.behaviour = behaviour
+        self.hostile = hostile
+        """Whether the attacker owns this host."""
         self.attack: Attack | None = None
         self.sessions: set[SmtpSession] = set()
 
@@ -226,7 +229,7 @@ class SmtpSession(asyncio.Protocol):
                 # RFC 5321 §4.5.2: the doubled dots of the sender's side.
                 content=content.replace(b"\r\n..", b"\r\n."),
                 tls=self._tls.version if self._tls is not None else "",
-                attacker_read=self._attack is not None,
+                attacker_read=self._attack is not None or self._host.hostile,
             )
         )
         self._reply("250 2.0.0 Ok: kept in the laboratory")

@@ -307,8 +307,8 @@ _TABLE: Final = (
     _row(
         "mx-is-address",
         "The MX record holds an IP address where a host name belongs.",
-        "finds no host and returns the mail",
-        _RETURNED,
+        "finds no host to connect to and keeps the mail",
+        _WAITS,
         "MX007",
         Domain(hosts=(), mx=("10 192.0.2.25.",)),
     ),
