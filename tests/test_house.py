@@ -64,6 +64,7 @@ KNOWN_RFCS = {
     7230: "HTTP/1.1 message syntax and routing",
     7231: "HTTP/1.1 semantics and content",
     7435: "Opportunistic security",
+    7468: "Textual encodings of PKIX structures",
     7493: "The I-JSON message format",
     7505: "A null MX",
     7671: "DANE: updates and operational guidance",

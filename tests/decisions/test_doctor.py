@@ -46,9 +46,10 @@ def said(remarks: tuple[Remark, ...], health: Health) -> str:
         (resolver(), Health.FINE, "validates itself"),
         (resolver(sets_ad=False), Health.FINE, "does not validate itself"),
         (resolver(answers=False, detail="timed out"), Health.WRONG, "does not answer: timed out"),
-        (resolver(passes_signatures=False), Health.WRONG, "drops DNSSEC signatures"),
+        (resolver(passes_signatures=False), Health.WRONG, "passes no DNSSEC records on"),
         (resolver(proved=False, detail="no DS matches"), Health.WRONG, "could not be proved: no DS matches"),
         (resolver(proved_denial=False), Health.WRONG, "mangles signed denials"),
+        (resolver(speaks_tcp=False), Health.WRONG, "does not answer over TCP"),
         # A resolver's words reach the terminal escaped.
         (resolver(answers=False, detail="\x1b[2J"), Health.WRONG, r"\x1b[2J"),
     ],

@@ -10,8 +10,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import ClassVar, Final
 
-from cryptography import x509
-
 import mxseal
 from mxseal.decisions.doctor import (
     CaStoreObservation,
@@ -19,6 +17,8 @@ from mxseal.decisions.doctor import (
     ClockWitness,
     PostfixObservation,
 )
+from mxseal.standards.certificate import Certificate, parse_certificate
+from mxseal.vocabulary.rejection import Rejection
 
 DATAGRAM_QUEUE: Final = Path("/proc/sys/net/unix/max_dgram_qlen")
 _MAX_STORE_BYTES: Final = 32 * 1024 * 1024
@@ -115,17 +115,24 @@ def _observe_store(source: str, files: list[Path], now: datetime) -> CaStoreObse
             unreadable.append(f"{file}: {error.strerror}")
             continue
         for number, found in enumerate(_PEM.finditer(text), start=1):
-            try:
-                certificate = x509.load_pem_x509_certificate(found[0])
-            except ValueError as error:
-                unreadable.append(f"{file}, certificate {number}: {error}")
+            certificate = _certificate(found[0])
+            if isinstance(certificate, Rejection):
+                unreadable.append(f"{file}, certificate {number}: {certificate.message}")
                 continue
             total += 1
-            if certificate.not_valid_after_utc < now:
-                expired.append(certificate.subject.rfc4514_string())
+            if certificate.not_after < now:
+                expired.append(certificate.subject)
     return CaStoreObservation(
         source=source, total=total, unreadable=tuple(unreadable), expired=tuple(expired)
     )
+
+
+def _certificate(pem: bytes) -> Certificate | Rejection:
+    try:
+        der = ssl.PEM_cert_to_DER_cert(pem.decode("ascii").strip())
+    except ValueError as error:  # no base64, or another header than that of a plain certificate
+        return Rejection("", 0, 0, str(error), section="RFC 7468 §5.1")
+    return parse_certificate(der)
 
 
 # --- Postfix -----------------------------------------------------------------------------------------

@@ -63,6 +63,8 @@ class ResolverObservation(msgspec.Struct, frozen=True, kw_only=True):
     """Whether our own validation of a signed name from the trust anchors down succeeded."""
     proved_denial: bool | None = None
     """Whether a signed denial could be proved."""
+    speaks_tcp: bool | None = None
+    """Whether it answers over TCP, which long signed answers need (RFC 7766 §5)."""
     sets_ad: bool | None = None
     """Whether it says itself that a signed answer is authentic (RFC 4035 §3.2.3)."""
     detail: str = ""
@@ -92,7 +94,7 @@ def judge_resolver(seen: ResolverObservation) -> tuple[Remark, ...]:
     if not seen.passes_signatures:
         return remark(
             Health.WRONG,
-            "drops DNSSEC signatures, so nothing can be proved behind it",
+            "passes no DNSSEC records on, so nothing can be proved behind it",
             "apt-get install unbound, then 'nameserver 127.0.0.1' in /etc/resolv.conf; or --resolver 127.0.0.1",
             "RFC 4035 §3.2.1",
         )
@@ -109,6 +111,13 @@ def judge_resolver(seen: ResolverObservation) -> tuple[Remark, ...]:
             "mangles signed denials (NSEC, NSEC3), so absence of records cannot be proved",
             "name another one with --resolver",
             "RFC 4035 §5.4",
+        )
+    if seen.speaks_tcp is False:
+        return remark(
+            Health.WRONG,
+            "does not answer over TCP, so long answers cannot be had",
+            "let port 53 over TCP through, or name another one with --resolver",
+            "RFC 7766 §5",
         )
     validates = {
         True: "validates itself",
