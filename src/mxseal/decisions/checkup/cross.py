@@ -1,0 +1,43 @@
+"""What all of it together means."""
+
+from collections.abc import Iterator
+
+from mxseal.decisions.checkup.facts import Facts
+from mxseal.decisions.checkup.wording import finding, listed
+from mxseal.vocabulary.findings import Finding
+from mxseal.vocabulary.observations import TlsaState
+
+
+def judge_whole(facts: Facts) -> Iterator[Finding]:
+    """Whether anything obliges senders at all."""
+    if facts.evidence.mx.failed or not facts.reachable_hosts:
+        return
+    if facts.enforced_policy is not None or sealed_by_dane(facts):
+        return
+    yield finding(
+        "TLS001",
+        facts.domain,
+        f"mail to {facts.domain} can be read and taken by who sits in the path: {_why(facts)}",
+    )
+
+
+def sealed_by_dane(facts: Facts) -> bool:
+    """Every MX host that can be used has usable TLSA records, and nobody can forge the list of them.
+
+    A host whose TLSA lookup fails is not used by senders with DANE: mail waits, and is not taken.
+    """
+    hosts = facts.reachable_hosts
+    return facts.mx_is_proved and all(host.has_dane or host.state is TlsaState.FAILED for host in hosts)
+
+
+def _why(facts: Facts) -> str:
+    without = [host.name for host in facts.reachable_hosts if not host.has_dane]
+    if len(without) < len(facts.reachable_hosts):
+        dane = f"no DANE for {listed(without)}" if without else "the MX records are not signed"
+    else:
+        dane = "no DANE"
+    if facts.active_policy is not None:
+        return f"{dane}, and MTA-STS is only being tested"
+    if facts.policy is not None or facts.evidence.policy_fetch is not None:
+        return f"{dane}, and no MTA-STS policy that holds"
+    return f"{dane}, and no MTA-STS"
