@@ -32,6 +32,8 @@ def from_json(kind: type[Value], text: bytes, *, source: str) -> Value:
 
 def _decode(kind: type, raw: object) -> object:
     # Texts whose constructor checks them: HostName, Address, and patterns of the standards.
-    if issubclass(kind, str) and isinstance(raw, str):
+    if issubclass(kind, str):
+        if not isinstance(raw, str):
+            raise ValueError(f"Expected `str`, got `{type(raw).__name__}`")  # noqa: TRY004 - msgspec names the place of it
         return kind(raw)
     raise NotImplementedError(f"no decoder for {kind!r}")
