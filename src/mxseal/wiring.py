@@ -1,10 +1,31 @@
-"""Settings → adapters → journeys: the only file that knows all of them."""
+"""Settings → adapters → journeys: the only file that knows all of them.
 
+Adapters are imported where they are made, because start-up time is part of the
+command line's interface.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
+from mxseal.vocabulary.faults import DataFault
 from mxseal.vocabulary.names import Address
+
+if TYPE_CHECKING:
+    from mxseal.journeys.ports import (
+        AuthoritativeServers,
+        Clock,
+        MxHosts,
+        PolicyHosts,
+        ReportEndpoints,
+        Resolver,
+    )
+
+_MAX_CA_FILE: Final = 16 << 20
 
 
 class WorldSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -14,6 +35,8 @@ class WorldSettings(msgspec.Struct, frozen=True, kw_only=True):
     """DNS resolvers to ask, in order; empty: those of resolv.conf."""
     trust_anchor: Path | None = None
     """A file with DS or DNSKEY records of the root; None: the built-in ones."""
+    trust_ad: bool | Literal["unproved"] = False
+    """Take the AD bit of the resolvers instead of validating (DESIGN rule 4)."""
     ca_file: Path | None = None
     """A PEM file with the trusted CAs; None: the system's."""
     smtp_port: int = 25
@@ -22,4 +45,104 @@ class WorldSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Of authoritative servers."""
     allow_private: bool = False
     timeout: float = 10.0
-    """Seconds for each lookup, fetch and session."""
+    """Seconds for each lookup, connection and session."""
+
+
+class World:
+    """The adapters that touch the world as it is; each satisfies a port and is made when first used."""
+
+    def __init__(self, settings: WorldSettings) -> None:
+        self.settings: Final = settings
+
+    @cached_property
+    def clock(self) -> "Clock":
+        from mxseal.adapters.clock import SystemClock
+
+        return SystemClock()
+
+    @cached_property
+    def roots(self) -> tuple[bytes, ...] | None:
+        """The trusted CAs, DER; None: the system's."""
+        path = self.settings.ca_file
+        return None if path is None else read_ca_file(path)
+
+    @cached_property
+    def resolver(self) -> "Resolver":
+        from mxseal.adapters.dns import open_resolver
+
+        settings = self.settings
+        return open_resolver(
+            [
+                f"[{address}]:{port}" if address.version == 6 else f"{address}:{port}"
+                for address, port in settings.resolvers
+            ],
+            trust_anchor_file=settings.trust_anchor,
+            trust_ad=settings.trust_ad,
+            timeout=settings.timeout,
+        )
+
+    @cached_property
+    def authoritative(self) -> "AuthoritativeServers":
+        from mxseal.adapters.dns import AuthoritativeClient
+
+        return AuthoritativeClient(port=self.settings.dns_port, timeout=self.settings.timeout)
+
+    @cached_property
+    def policy_hosts(self) -> "PolicyHosts":
+        from mxseal.adapters.https import PolicyFetcher
+
+        return PolicyFetcher(
+            self.resolver,
+            roots=self.roots,
+            allow_private=self.settings.allow_private,
+            port=self.settings.https_port,
+            # Time for a second address where the first one is silent.
+            timeout=2 * self.settings.timeout,
+            address_timeout=self.settings.timeout,
+        )
+
+    @cached_property
+    def mx_hosts(self) -> "MxHosts":
+        from mxseal.adapters.smtp import SmtpProber
+
+        return SmtpProber(
+            port=self.settings.smtp_port,
+            timeout=2 * self.settings.timeout,
+            stage_timeout=self.settings.timeout,
+        )
+
+    @cached_property
+    def report_endpoints(self) -> "ReportEndpoints":
+        from mxseal.adapters.https import ReportEndpointProber
+
+        return ReportEndpointProber(
+            self.resolver,
+            roots=self.roots,
+            allow_private=self.settings.allow_private,
+            timeout=self.settings.timeout,
+        )
+
+
+@asynccontextmanager
+async def open_world(settings: WorldSettings) -> AsyncIterator[World]:
+    """The world for as long as one command runs; raises a `Fault` if a setting cannot be followed."""
+    yield World(settings)
+
+
+def read_ca_file(path: Path) -> tuple[bytes, ...]:
+    """The certificates of a PEM file as DER; raises `DataFault` if it holds none."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives.serialization import Encoding
+
+    cure = "give a file with certificates in PEM form (-----BEGIN CERTIFICATE-----)"
+    try:
+        with path.open("rb") as file:
+            pem = file.read(_MAX_CA_FILE + 1)
+        if len(pem) > _MAX_CA_FILE:
+            raise DataFault(f"{path}: larger than {_MAX_CA_FILE} octets", cure=cure)
+        certificates = x509.load_pem_x509_certificates(pem)
+    except OSError as error:
+        raise DataFault(f"{path}: {error.strerror or error}", cure=cure) from None
+    except ValueError:
+        raise DataFault(f"{path}: no certificates that can be read", cure=cure) from None
+    return tuple(certificate.public_bytes(Encoding.DER) for certificate in certificates)
