@@ -112,7 +112,7 @@ def test_a_damaged_policy_is_refused_with_its_source(old, new, word):
     "text", [b"", b"{", b"[]", b"null", b"\xff", b"[" * 100_000, b'{"domain": "a b"}', b'{"domain": 3}']
 )
 def test_what_is_no_evidence(text):
-    with pytest.raises(DataFault, match="e.json is no saved evidence"):
+    with pytest.raises(DataFault, match=r"e\.json is no saved evidence"):
         from_json(Evidence, text, source="e.json")
 
 
