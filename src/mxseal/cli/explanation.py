@@ -72,11 +72,14 @@ def _waits_at_mta(decision: Decision) -> str:
 def _sentence(number: int, reason: Reason, indent: int = 2) -> Iterator[str]:
     text = printable(reason.text[:1].upper() + reason.text[1:], 1000) + "."
     if reason.section:
-        text += f"  [{reason.section}]"
+        # Kept on one line: wrapping does not break at these blanks.
+        text += f"  [{reason.section}]".replace("C ", "C\N{NO-BREAK SPACE}").replace(
+            " §", "\N{NO-BREAK SPACE}§"
+        )
     lead = f"{number:>{indent + 1}}. "
     first = True
     for part in wrap(text, _WIDTH - len(lead), break_long_words=False, break_on_hyphens=False):
-        yield (lead if first else " " * len(lead)) + part
+        yield (lead if first else " " * len(lead)) + part.replace("\N{NO-BREAK SPACE}", " ")
         first = False
 
 
@@ -84,7 +87,7 @@ def _details(host: HostRequirement) -> Iterator[str]:
     margin = " " * 11
     for record in host.records[:_SHOWN_RECORDS]:
         text = str(record)
-        yield f"{margin}TLSA {text if len(text) <= 40 else text[:39] + '…'}"
+        yield f"{margin}TLSA {text if len(text) <= 80 else text[:79] + '…'}"
     if len(host.records) > _SHOWN_RECORDS:
         yield f"{margin}and {len(host.records) - _SHOWN_RECORDS} more"
     if host.level is Level.DANE and any(record.usage == 2 for record in host.records):

@@ -5,30 +5,41 @@
     @world_options
     def explain(domain: str, world: WorldSettings) -> int: ...
 
-All of them have defaults that suit the real internet; a lab needs most of them.
+All of them have defaults that suit the real internet.  ``--lab`` (or the
+environment's MXSEAL_LAB) points all of them at a running `mxseal lab up`;
+options beside it override single ones.
 """
 
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import click
+import msgspec
 
 from mxseal.wiring import WorldSettings
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-_PORT = click.IntRange(1, 65535)
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_PORT: Final = click.IntRange(1, 65535)
+_FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
+_NAMES: Final = (
+    "trust_anchor",
+    "ca_file",
+    "smtp_port",
+    "https_port",
+    "dns_port",
+    "timeout",
+)
 
-_OPTIONS = (
+_OPTIONS: Final = (
     click.option(
         "--resolver",
         "resolvers",
         metavar="IP[:PORT]",
         multiple=True,
-        help="Ask this DNS resolver; may be given several times. [default: those of resolv.conf]",
+        help="Ask this DNS resolver; may be given several times.  [default: those of resolv.conf]",
     ),
     click.option(
         "--trust-anchor",
@@ -38,11 +49,9 @@ _OPTIONS = (
     click.option(
         "--ca-file", type=_FILE, help="Certificates (PEM) of the CAs to trust, instead of the system's."
     ),
-    click.option("--smtp-port", type=_PORT, default=25, show_default=True, help="Port of MX hosts."),
-    click.option("--https-port", type=_PORT, default=443, show_default=True, help="Port of policy hosts."),
-    click.option(
-        "--dns-port", type=_PORT, default=53, show_default=True, help="Port of authoritative servers."
-    ),
+    click.option("--smtp-port", type=_PORT, help="Port of MX hosts.  [default: 25]"),
+    click.option("--https-port", type=_PORT, help="Port of policy hosts.  [default: 443]"),
+    click.option("--dns-port", type=_PORT, help="Port of authoritative servers.  [default: 53]"),
     click.option(
         "--allow-private",
         is_flag=True,
@@ -51,10 +60,14 @@ _OPTIONS = (
     click.option(
         "--timeout",
         type=click.FloatRange(0.1, 600),
-        default=10.0,
-        show_default=True,
         metavar="SECONDS",
-        help="Time limit for each lookup, fetch and session.",
+        help="Time limit for each lookup, connection and session.  [default: 10]",
+    ),
+    click.option(
+        "--lab",
+        envvar="MXSEAL_LAB",
+        metavar="DIR|auto",
+        help="Use the laboratory that 'mxseal lab up' runs, by its directory.  [env: MXSEAL_LAB]",
     ),
 )
 
@@ -66,15 +79,15 @@ def world_options(command: Command) -> Command:
     def with_world(*args: Any, **kwargs: Any) -> Any:
         from mxseal.adapters.dns import parse_server
 
-        world = WorldSettings(
-            resolvers=tuple(parse_server(text) for text in kwargs.pop("resolvers")),
-            trust_anchor=kwargs.pop("trust_anchor"),
-            ca_file=kwargs.pop("ca_file"),
-            smtp_port=kwargs.pop("smtp_port"),
-            https_port=kwargs.pop("https_port"),
-            dns_port=kwargs.pop("dns_port"),
-            allow_private=kwargs.pop("allow_private"),
-            timeout=kwargs.pop("timeout"),
+        lab = kwargs.pop("lab")
+        base = _settings_of_lab(lab) if lab else WorldSettings()
+        given = {name: value for name in _NAMES if (value := kwargs.pop(name)) is not None}
+        resolvers = tuple(parse_server(text) for text in kwargs.pop("resolvers"))
+        world = msgspec.structs.replace(
+            base,
+            **given,
+            resolvers=resolvers or base.resolvers,
+            allow_private=kwargs.pop("allow_private") or base.allow_private,
         )
         return command(*args, world=world, **kwargs)
 
@@ -83,3 +96,19 @@ def world_options(command: Command) -> Command:
         decorated = option(decorated)
     result: Command = decorated
     return result
+
+
+def _settings_of_lab(where: str) -> WorldSettings:
+    from mxseal.adapters.dns import parse_server
+    from mxseal.cli.lab import default_directory, read_description
+
+    found = read_description(default_directory() if where == "auto" else Path(where))
+    return WorldSettings(
+        resolvers=(parse_server(found.resolver),),
+        trust_anchor=Path(found.trust_anchor),
+        ca_file=Path(found.ca_file),
+        smtp_port=found.smtp_port,
+        https_port=found.https_port,
+        dns_port=found.dns_port,
+        allow_private=True,
+    )
