@@ -1,8 +1,11 @@
 """Fetching policies from policy hosts of every kind, with real TLS on loopback."""
 
 import asyncio
+import functools
 import gzip
+import http.server
 import ssl
+import threading
 import warnings
 
 import pytest
@@ -201,6 +204,47 @@ def test_a_text_cut_off_in_the_path_is_not_taken(fetch, good, end):
 def test_control_characters_of_the_host_are_escaped(fetch, good):
     failed = fetch(PolicyHost(good, response(status="302 Found", location="https://x/\x80\x9b[31m")))
     assert failed.detail.isprintable()
+
+
+class Elsewhere(http.server.SimpleHTTPRequestHandler):
+    """A web server that is not ours: the standard library's, serving files."""
+
+    def log_message(self, *_arguments):
+        """Nothing."""
+
+
+@pytest.mark.parametrize("protocol", ["HTTP/1.0", "HTTP/1.1"])
+@pytest.mark.parametrize(("exists", "status"), [(True, None), (False, 404)])
+def test_a_web_server_that_is_not_ours(  # noqa: PLR0917 - fixtures and cases
+    authority, good, tmp_path, protocol, exists, status
+):
+    root = tmp_path / "www"
+    (root / ".well-known").mkdir(parents=True)
+    if exists:
+        (root / ".well-known" / "mta-sts.txt").write_bytes(POLICY)
+    handler = type("Handler", (Elsewhere,), {"protocol_version": protocol})
+    server = http.server.ThreadingHTTPServer(
+        ("127.0.0.1", 0), functools.partial(handler, directory=str(root)), bind_and_activate=True
+    )
+    with server:
+        server.socket = good.wrap_socket(server.socket, server_side=True)
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            fetcher = PolicyFetcher(
+                MemoryResolver.from_texts(HERE),
+                roots=[authority.root],
+                allow_private=True,
+                port=server.server_port,
+            )
+            fetched = asyncio.run(fetcher.fetch(DOMAIN))
+        finally:
+            server.shutdown()
+            thread.join()
+    if exists:
+        assert fetched.body == POLICY
+    else:
+        assert fetched.status == status
 
 
 # --- TLS ------------------------------------------------------------------------------------------------

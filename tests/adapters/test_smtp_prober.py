@@ -1,6 +1,7 @@
 """The prober against MX hosts of every kind, with real TLS on loopback."""
 
 import asyncio
+import contextlib
 import socket
 import ssl
 import warnings
@@ -376,6 +377,21 @@ def test_the_name_that_ehlo_says(serving, monkeypatch, hostname, ehlo_name, said
 
     probe(serving, host, prober={"ehlo_name": ehlo_name})
     assert lines == [b"EHLO " + said + b"\r\n"]
+
+
+def test_ipv6(serving, good):
+    host = MxHost(good)
+
+    async def run():
+        async with serving(host, host="::1") as port:
+            return await SmtpProber(port=port).probe(MX, Address("::1"))
+
+    with contextlib.closing(socket.socket(socket.AF_INET6)) as probing:
+        try:
+            probing.bind(("::1", 0))
+        except OSError as error:
+            pytest.skip(f"no IPv6 on loopback: {error}")
+    assert isinstance(asyncio.run(run()).outcome, Handshake)
 
 
 def test_many_at_once(serving, good):
