@@ -25,8 +25,10 @@ KNOWN_RFCS = {
     3207: "SMTP service extension for secure SMTP over TLS",
     3225: "Indicating resolver support of DNSSEC",
     3339: "Date and time on the Internet",
+    3492: "Punycode",
     3597: "Handling of unknown DNS resource record types",
     3986: "Uniform resource identifier: generic syntax",
+    4007: "IPv6 scoped address architecture",
     4033: "DNS security introduction and requirements",
     4034: "Resource records for the DNS security extensions",
     4035: "Protocol modifications for the DNS security extensions",
@@ -47,6 +49,7 @@ KNOWN_RFCS = {
     5758: "DSA and ECDSA identifiers for X.509",
     5890: "Internationalized domain names: definitions",
     5891: "Internationalized domain names in applications: protocol",
+    5892: "The Unicode code points and IDNA",
     5952: "Text representation of IPv6 addresses",
     6052: "IPv6 addressing of IPv4/IPv6 translators",
     6068: "The mailto URI scheme",
@@ -61,6 +64,7 @@ KNOWN_RFCS = {
     6761: "Special-use domain names",
     6840: "Clarifications and implementation notes for DNSSEC",
     6891: "Extension mechanisms for DNS (EDNS(0))",
+    7218: "Acronyms for DANE",
     7230: "HTTP/1.1 message syntax and routing",
     7231: "HTTP/1.1 semantics and content",
     7435: "Opportunistic security",
@@ -91,9 +95,23 @@ KNOWN_RFCS = {
     9525: "Service identity in TLS",
     9567: "DNS error reporting",
     9715: "IP fragmentation avoidance in DNS over UDP",
+    9824: "Compact denial of existence in DNSSEC",
+    9904: "DNSSEC cryptographic algorithm recommendation update process",
     9905: "Deprecating SHA-1 in DNSSEC",
 }
 """What may be cited.  A number that is not here is a slip of the pen until somebody has looked it up."""
+
+# The sections of the four standards that this project is about; a prefix stands for all below it.
+SECTIONS = {
+    8461: "1 1.1 2 3 3.1 3.2 3.3 3.4 4 4.1 4.2 5 5.1 6 7 7.1 7.2 8 8.1 8.2 8.3 8.4 9 9.1 9.2 9.3 "
+    "10 10.1 10.2 10.3 10.4 10.5",
+    8460: "1 1.1 2 3 3.1 3.1.1 3.1.2 4 4.1 4.2 4.2.1 4.2.2 4.3 4.3.1 4.3.2 4.3.2.1 4.3.2.2 4.3.3 4.3.4 4.4 4.5 "
+    "5 5.1 5.2 5.3 5.3.1 5.4 5.5 5.6 6 6.1 6.2 6.3 6.4 6.5 6.6 7 8",
+    7672: "1 1.1 1.2 1.3 1.3.1 1.3.2 1.3.3 1.3.4 2 2.1 2.1.1 2.1.2 2.1.3 2.2 2.2.1 2.2.2 2.2.3 "
+    "3 3.1 3.1.1 3.1.2 3.1.3 3.2 3.2.1 3.2.2 3.2.3 4 5 6 7 8 8.1 8.2 9 9.1 9.2 10 11",
+    7671: "1 1.1 2 2.1 3 4 4.1 4.2 4.3 4.4 5 5.1 5.2 5.2.1 5.2.2 5.2.3 5.3 5.4 6 7 8 8.1 8.2 8.3 8.4 9 "
+    "10 10.1 10.1.1 10.1.2 10.2 10.3 11 12 13 14 15",
+}
 
 CITATION = re.compile(r"RFC[  ]?([0-9]+)")
 LOOSE_SECTION = re.compile(r"RFC [0-9]+,? (?:[Ss]ection|[Ss]ec\.|ch\.) ?[0-9]")
@@ -133,6 +151,20 @@ def test_cited_rfcs_are_known_and_cited_in_one_way():
             ]
             if LOOSE_SECTION.search(line):
                 slips.append(f"{where}: write 'RFC NNNN §x'")
+    assert slips == []
+
+
+def test_cited_sections_exist():
+    slips = []
+    for path in SOURCES:
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+            for rfc, cited in re.findall(r"RFC ([0-9]+) ((?:§[0-9.]*[0-9](?:, | and | or )?)+)", line):
+                known = SECTIONS.get(int(rfc), "").split()
+                slips += [
+                    f"{path.relative_to(ROOT)}:{number}: RFC {rfc} has no §{section}"
+                    for section in re.findall(r"§([0-9.]*[0-9])", cited)
+                    if known and section not in known
+                ]
     assert slips == []
 
 

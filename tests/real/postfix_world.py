@@ -191,6 +191,7 @@ DOMAINS = [
     sts("sts-wrong-name", "refused", "wrong-name"),
     sts("sts-self-signed", "refused", "self-signed"),
     sts("sts-no-intermediate", "refused", "no-intermediate"),
+    sts("sts-not-listed", "refused", policy=enforce("mx.elsewhere.example")),
     sts("sts-stripped", "refused", "no-starttls"),
     sts("sts-testing", "encrypted", "expired", policy=enforce("mx.sts-testing.test", mode="testing")),
     # RFC 8461 §2: DANE goes first, in both directions.
@@ -528,14 +529,16 @@ class World:
             check=False,
         )
         output = done.stdout + done.stderr
-        found = re.search(r"(Verified|Trusted|Untrusted|Anonymous) TLS connection established", output)
-        if found:
-            trust = found[1]
-        elif re.search(r"(?i)host or domain name not found|name service error|lookup error|DNSSEC", output):
-            trust = "LookupFailed"
+        established = re.search(r"(Verified|Trusted|Untrusted|Anonymous) TLS connection established", output)
+        if established and level in {"may", "encrypt"}:
+            verdict = "encrypted"
+        elif established:
+            verdict = "verified" if established[1] == "Verified" else "refused"
+        elif re.search(r"(?i)name service error|lookup error|DNSSEC", output):
+            verdict = "lookup-failed"
         else:
-            trust = "NoTls"
-        return {"trust": trust, "output": output}
+            verdict = "refused"
+        return {"level": level, "verdict": verdict, "output": output}
 
 
 def main(directory: Path) -> None:
@@ -562,12 +565,22 @@ def main(directory: Path) -> None:
     os._exit(0)
 
 
-def ask_finger(world: World, domain: Domain, explanation: dict) -> dict[str, dict[str, str]]:
-    del explanation
-    return {
-        level: world.finger(level, domain, [domain.host] if level == "secure" else [])
-        for level in ("dane", "secure", "may")
-    }
+def ask_finger(world: World, domain: Domain, explanation: dict) -> dict[str, str]:
+    """posttls-finger at the level, and with the names, that our answer would make smtp(8) use."""
+    status, _, policy = explanation.get("postfix", "").partition(" ")
+    level, *attributes = policy.split() or [""]
+    match status, level:
+        case "OK", "dane-only" | "dane":
+            authenticates = any(host["level"] == "dane" for host in explanation["decision"]["hosts"])
+            return world.finger("dane-only" if authenticates else "encrypt", domain, [])
+        case "OK", "secure":
+            names = [item.removeprefix("match=") for item in attributes if item.startswith("match=")]
+            return world.finger("secure", domain, [name for item in names for name in item.split(":")])
+        case "NOTFOUND", _:
+            return world.finger("may", domain, [])
+        case "TEMP", _:
+            return world.finger("dane", domain, [])
+    return {"level": "", "verdict": f"mxseal gave no answer: {status} {policy}", "output": ""}
 
 
 if __name__ == "__main__":
