@@ -1,0 +1,241 @@
+"""``mxseal dane``: make TLSA records, and verify a chain against them, without a network."""
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mxseal.cli.output import print_json
+from mxseal.vocabulary.faults import DataFault, UsageFault
+from mxseal.vocabulary.names import HostName, parse_host_name
+from mxseal.vocabulary.observations import TlsaData
+from mxseal.vocabulary.rejection import Rejection, printable
+
+if TYPE_CHECKING:
+    from mxseal.cli.key_files import Pinned
+    from mxseal.standards.dane import Verdict
+
+
+@click.group()
+def dane() -> None:
+    """TLSA records: make them, verify a certificate chain against them (RFC 7672)."""
+
+
+@dane.command()
+@click.argument("file", metavar="CERT|KEY")
+@click.option(
+    "--usage", type=click.IntRange(0, 3), default=3, show_default=True, help="3 DANE-EE, 2 DANE-TA."
+)
+@click.option("--selector", type=click.IntRange(0, 1), default=1, show_default=True, help="1 SPKI, 0 Cert.")
+@click.option(
+    "--mtype",
+    "matching_type",
+    type=click.IntRange(0, 2),
+    default=1,
+    show_default=True,
+    help="1 SHA2-256, 2 SHA2-512, 0 Full.",
+)
+@click.option("--name", metavar="MX", help="The MX host: prints the whole line of the zone.")
+@click.option("--port", type=click.IntRange(1, 65535), default=25, show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="The record as JSON.")
+def tlsa(
+    file: str, *, usage: int, selector: int, matching_type: int, name: str | None, port: int, as_json: bool
+) -> int:
+    """Make the TLSA record for a certificate or key; - reads stdin.
+
+    CERT|KEY is a certificate, a private or public key, or a certificate request,
+    in PEM or DER.  Of several certificates the first counts.
+    """
+    from mxseal.cli.key_files import read_pinned
+    from mxseal.standards.dane import Selector, tlsa_for, tlsa_name
+
+    host = _host_name(name) if name is not None else None
+    pinned = read_pinned(file)
+    if selector == Selector.SPKI:
+        content = pinned.spki
+    elif pinned.certificate is not None:
+        content = pinned.certificate.der
+    else:
+        raise DataFault(
+            f"selector 0 is about a certificate, and {printable(file)} holds a {pinned.what}",
+            cure="give the certificate, or --selector 1",
+        )
+    record = tlsa_for(content, usage, selector, matching_type)
+    owner = f"{tlsa_name(host, port)}." if host else ""
+    warnings = _doubts(record, pinned)
+    if as_json:
+        fields: dict[str, object] = {
+            **_fields(record),
+            "owner": owner or None,
+            "made_of": pinned.what,
+            "subject": pinned.certificate.subject if pinned.certificate else None,
+            "warnings": warnings,
+        }
+        print_json("tlsa", fields)
+        return 0
+    click.echo(f"{owner} IN TLSA {record}" if owner else str(record))
+    for warning in warnings:
+        click.echo(f"mxseal: {warning}", err=True)
+    return 0
+
+
+@dane.command()
+@click.option(
+    "--chain", metavar="CHAIN.pem", required=True, help="What the server sends, its own certificate first."
+)
+@click.option(
+    "--tlsa", "texts", metavar="RECORD", required=True, multiple=True, help='For instance "3 1 1 2d84…".'
+)
+@click.option("--name", "names", metavar="NAME", multiple=True, help="The MX host, and then the next-hop.")
+@click.option("--at", metavar="TIME", help="ISO 8601, UTC unless it says otherwise. [default: now]")
+@click.option("--json", "as_json", is_flag=True, help="The verdict as JSON.")
+def verify(
+    *, chain: str, texts: tuple[str, ...], names: tuple[str, ...], at: str | None, as_json: bool
+) -> int:
+    """Verify a chain against TLSA records, as an SMTP client does.
+
+    Prints `verified`, `mismatch` or `unusable`, and why.  Exit code 0: verified;
+    1: not.  DANE-TA(2) records need the names.
+    """
+    from mxseal.adapters.clock import SystemClock
+    from mxseal.cli.key_files import read_chain
+    from mxseal.decisions.authentication import verify_dane
+    from mxseal.standards.dane import Usage, Verified
+
+    records = [_record(text) for text in texts]
+    references = tuple(_host_name(name) for name in names)
+    if not references and any(record.usage == Usage.DANE_TA for record in records):
+        raise UsageFault(
+            "a DANE-TA(2) record is verified for a name", cure="give the MX host: --name mx.example.com"
+        )
+    time = _time(at) if at is not None else SystemClock().now()
+    certificates = read_chain(chain)
+    verdict = verify_dane(records, certificates, names=references, at=time)
+    report = _report(verdict, certificates, references, time)
+    if as_json:
+        print_json("dane-verify", report)
+    else:
+        _show(report)
+    return 0 if isinstance(verdict, Verified) else 1
+
+
+def _record(text: str) -> TlsaData:
+    from mxseal.standards.dane import parse_tlsa
+
+    record = parse_tlsa(text)
+    if isinstance(record, Rejection):
+        raise DataFault(f"not a TLSA record: {record.with_caret()}")
+    return record
+
+
+def _host_name(text: str) -> HostName:
+    name = parse_host_name(text)
+    if isinstance(name, Rejection):
+        raise DataFault(f"not a host name: {name.with_caret()}", cure="a name is like mx.example.com")
+    return name
+
+
+def _time(text: str) -> datetime:
+    from datetime import UTC
+
+    try:
+        time = datetime.fromisoformat(text.strip())
+        return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise DataFault(
+            f"not a time: {printable(text, 60)!r}", cure="a time is like 2026-11-23 or 2026-11-23T12:00:00Z"
+        ) from None
+
+
+def _fields(record: TlsaData) -> dict[str, object]:
+    return {
+        "record": str(record),
+        "usage": record.usage,
+        "selector": record.selector,
+        "matching_type": record.matching_type,
+        "data": record.data.hex(),
+    }
+
+
+def _doubts(record: TlsaData, pinned: "Pinned") -> list[str]:
+    """What is legal, and most likely not meant."""
+    from mxseal.standards.dane import MatchingType, Usage, why_unusable
+
+    found: list[str] = []
+    unusable = why_unusable(record)
+    if unusable:
+        found.append(f"mail servers ignore this record: {unusable}")
+    certificate = pinned.certificate
+    if record.usage == Usage.DANE_TA and certificate is not None and not certificate.is_ca:
+        found.append("usage 2 is about a CA, and this certificate is none; for a server's own give --usage 3")
+    # Many self-signed server certificates say that they are a CA; those have names.
+    if record.usage == Usage.DANE_EE and certificate and certificate.is_ca and not certificate.dns_names:
+        found.append(
+            "usage 3 is about the server's own certificate, and this is a CA's; for a CA give --usage 2"
+        )
+    if record.matching_type == MatchingType.FULL and len(record.data) > 1000:
+        found.append(
+            "records this long make DNS fall back to TCP; a digest (--mtype 1) is better (RFC 7671 §10.1.1)"
+        )
+    return found
+
+
+def _report(
+    verdict: "Verdict", chain: tuple[bytes, ...], names: tuple[HostName, ...], at: datetime
+) -> dict[str, Any]:
+    from mxseal.decisions.authentication import result_type
+    from mxseal.standards.certificate import parse_chain
+    from mxseal.standards.dane import Verified, recognise_wrong_digest
+
+    report: dict[str, Any] = {
+        "verdict": type(verdict).__name__.lower(),
+        "at": at,
+        "names": list(names),
+        "certificates": len(chain),
+        "result_type": result_type(verdict),
+    }
+    certificates = parse_chain(chain)
+    views = certificates if isinstance(certificates, tuple) else ()
+    if isinstance(verdict, Verified):
+        matched = next((view for view in views if view.der == verdict.certificate), None)
+        return {
+            **report,
+            **_fields(verdict.record),
+            "depth": verdict.depth,
+            "subject": matched.subject if matched else None,
+            "reference": verdict.reference,
+            "notes": list(verdict.notes),
+        }
+    reasons = [
+        {
+            **_fields(reason.record),
+            "failure": reason.failure,
+            "detail": reason.detail,
+            "kind": reason.kind or None,
+            "mistake": recognise_wrong_digest(reason.record, views),
+        }
+        for reason in verdict.reasons
+    ]
+    return {**report, "reasons": reasons}
+
+
+def _show(report: dict[str, Any]) -> None:
+    click.echo(report["verdict"])
+    if report["verdict"] == "verified":
+        what = "certificate" if report["selector"] == 0 else "public key"
+        whose = f" of {report['subject']}" if report["subject"] else ""
+        click.echo(f"  {_short(report)} matches the {what}{whose} at depth {report['depth']}")
+        if report["reference"]:
+            click.echo(f"  the server's certificate is for {report['reference']}")
+        for note in report["notes"]:
+            click.echo(f"  note: {note}")
+        return
+    for reason in report["reasons"]:
+        click.echo(f"  {_short(reason)}: {reason['detail']}")
+        if reason["mistake"]:
+            click.echo(f"    {reason['mistake']}")
+
+
+def _short(fields: dict[str, Any]) -> str:
+    text = fields["record"]
+    return text if len(text) <= 24 else f"{text[:22]}…"
