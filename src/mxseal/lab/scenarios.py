@@ -289,7 +289,7 @@ _TABLE: Final = (
         "The MX record names an alias of the real host.",
         "follows the alias and delivers by DANE, as a kindness",
         _SEALED,
-        "MX006 STS001",
+        "MX006 STS001 TLS010",
         Domain(
             hosts=(dane(),),
             mx=("10 mail",),
@@ -410,7 +410,7 @@ _TABLE: Final = (
         "The TLSA record stands at the mail domain and not at the MX host.",
         "never sees it",
         _OPEN,
-        "DANE001 DANE013 STS001 TLS001",
+        "DANE013 STS001 TLS001",
         Domain(hosts=(dane(),), misplaced_tlsa="_25._tcp"),
     ),
     _row(
@@ -458,7 +458,7 @@ _TABLE: Final = (
         "The TLSA record pins the whole certificate, which is renewed every 60 days.",
         "delivers by DANE, until the renewal",
         _SEALED,
-        "DANE007 DANE017 STS001",
+        "DANE017 STS001",
         Domain(hosts=(dane(Tlsa(selector=0)),)),
     ),
     _row(
@@ -683,7 +683,7 @@ _TABLE: Final = (
         "STARTTLS is offered and answered with 454, because the key file cannot be read.",
         "keeps the mail",
         _WAITS,
-        "DNS001 TLS007",
+        "DNS001 TLS002",
         _sts_only(None, Mx(behaviour=Behaviour.REFUSES)),
     ),
     _row(

@@ -116,7 +116,10 @@ class ZoneProof(msgspec.Struct, frozen=True):
     reason: str
     """Why: for instance ``DS 20326 → DNSKEY``, ``no DS (NSEC proves it)``, ``signature expired on …``."""
     algorithm: str = ""
-    """Of the keys, as IANA names it, for instance ``ECDSAP256SHA256``."""
+    """Of the keys, as IANA names it, for instance ``ECDSAP256SHA256``.
+
+    An insecure zone has one only if it is signed with what nobody can verify (RFC 4035 §5.2).
+    """
 
 
 class Answer(msgspec.Struct, frozen=True):

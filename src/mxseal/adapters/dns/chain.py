@@ -207,7 +207,7 @@ class Chain:
             shown = ", ".join(f"algorithm {algorithm_name(a)} digest {d}" for a, d in kinds[:4])
             # RFC 4035 §5.2: a zone that we cannot validate is treated as unsigned.
             reason = f"only DS records that nobody here can follow ({shown})"
-            return self._insecure(top, child, reason, result.ttl)
+            return self._insecure(top, child, reason, result.ttl, algorithm=algorithm_name(kinds[0][0]))
         return await self._keys_of(top, child, usable, (), ttl=result.ttl)
 
     def _undelegated(self, parent: Zone, child: dns.name.Name, reply: Reply, budget: Budget) -> Step:
@@ -277,8 +277,10 @@ class Chain:
             budget=budget,
         )
 
-    def _insecure(self, parent: Zone, name: dns.name.Name, reason: str, ttl: int) -> Zone:
-        proof = ZoneProof(name_text(name), Security.INSECURE, reason)
+    def _insecure(
+        self, parent: Zone, name: dns.name.Name, reason: str, ttl: int, *, algorithm: str = ""
+    ) -> Zone:
+        proof = ZoneProof(name_text(name), Security.INSECURE, reason, algorithm)
         return Zone(
             name,
             Security.INSECURE,

@@ -144,9 +144,10 @@ CATALOGUE: Final[Mapping[str, Entry]] = _table(
     (
         "MX010",
         WARNING,
-        "The addresses of an MX host cannot be looked up",
+        "An address lookup for an MX host fails",
         "RFC 7672 §2.1.2",
-        """The A or AAAA lookup fails (time-out, SERVFAIL).  Senders skip the host; mail waits if it is the only one.""",
+        """The A or AAAA lookup fails (time-out, SERVFAIL).  One good answer of the two is enough for senders; with none
+        they skip the host, and mail waits if it is the only one.""",
         "see why with: mxseal dns lookup {host} A",
     ),
     (
@@ -703,7 +704,7 @@ CATALOGUE: Final[Mapping[str, Entry]] = _table(
     (
         "TLS002",
         BROKEN,
-        "An MX host does not offer STARTTLS although its policy demands it",
+        "An MX host does not offer STARTTLS, or refuses it, although its policy demands it",
         "RFC 3207 §4",
         """Senders that honour the domain's DANE records or MTA-STS policy do not deliver without TLS.  Either the server
         is set up wrongly, or somebody between here and there strips STARTTLS: compare from another network.""",
@@ -712,7 +713,7 @@ CATALOGUE: Final[Mapping[str, Entry]] = _table(
     (
         "TLS003",
         OPEN,
-        "An MX host does not offer STARTTLS",
+        "An MX host does not offer STARTTLS, or refuses it",
         "RFC 3207 §4",
         """All mail to this host travels in the clear.""",
         "switch STARTTLS on at {host} [{address}] (Postfix: smtpd_tls_security_level = may)",

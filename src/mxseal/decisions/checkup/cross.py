@@ -14,6 +14,8 @@ def judge_whole(facts: Facts) -> Iterator[Finding]:
         return
     if facts.enforced_policy is not None or sealed_by_dane(facts):
         return
+    if not any(host.handshakes for host in facts.reachable_hosts) and facts.some_host_answers:
+        return  # TLS003 comes first: no policy can be introduced before there is TLS
     yield finding(
         "TLS001",
         facts.domain,

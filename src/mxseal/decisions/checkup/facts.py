@@ -26,7 +26,6 @@ from mxseal.vocabulary.observations import (
     Handshake,
     KeyKind,
     MxHostEvidence,
-    Outcome,
     PolicyFetched,
     SmtpSession,
     TlsaState,
@@ -143,9 +142,10 @@ class Facts:
 
     @cached_property
     def takes_no_mail(self) -> bool:
-        """The domain does not exist, or says by a null MX that it takes no mail."""
+        """The domain does not exist, says by a null MX that it takes no mail, or has nowhere to take it."""
         mx = self.evidence.mx
-        return mx.outcome is Outcome.NO_NAME or self.is_null
+        nowhere = mx.denied and all(host.state is TlsaState.NO_ADDRESS for host in self.hosts)
+        return nowhere or self.is_null
 
     @cached_property
     def is_null(self) -> bool:

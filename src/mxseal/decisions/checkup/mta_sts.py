@@ -58,7 +58,8 @@ def _record(facts: Facts) -> Iterator[Finding]:
         case mta_sts.NoRecord(near=near) if near:
             yield _broken_record(facts, name, near[0])
         case mta_sts.NoRecord():
-            yield _about_record(facts, "STS001", domain, f"{domain} has no MTA-STS record")
+            if facts.reachable_hosts:
+                yield _about_record(facts, "STS001", domain, f"{domain} has no MTA-STS record")
         case Rejection() as rejection:
             joined = (b"".join(text.strings) for text in answer.texts())
             count = sum(text.startswith(b"v=STSv1") for text in joined)

@@ -80,12 +80,12 @@ def _host(facts: Facts, host: HostFacts) -> Iterator[Finding]:
     lookup = host.evidence.tlsa
     failed = [answer for answer in (lookup.ipv6, lookup.ipv4) if answer.failed]
     bogus = any(answer.security is Security.BOGUS for answer in failed)
-    if host.state is TlsaState.FAILED and not host.addresses and failed and not bogus:
+    if failed and not bogus:
         others = any(other.addresses for other in facts.hosts)
         yield finding(
             "MX010",
             host.name,
-            f"the addresses of {host.name} cannot be looked up",
+            f"not all addresses of {host.name} can be looked up: {failed[0].reason}",
             severity=None if others else Severity.BROKEN,
             evidence=[f"{answer.name} {answer.record_type}: {answer.reason}" for answer in failed],
             host=host.name,

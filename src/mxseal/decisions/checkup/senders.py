@@ -14,6 +14,7 @@ from mxseal.standards.dane import Mismatch, Verified, short
 from mxseal.vocabulary.observations import (
     Handshake,
     HandshakeFailed,
+    Outcome,
     ProtocolViolation,
     Security,
     Stage,
@@ -67,7 +68,9 @@ def _without_hosts(facts: Facts, sender: Sender) -> tuple[Fate, str] | None:
     if facts.is_null:
         return Fate.RETURNED, "is returned: the domain says that it accepts no mail"
     if facts.takes_no_mail:
-        return Fate.RETURNED, "is returned: the domain does not exist"
+        gone = mx.outcome is Outcome.NO_NAME
+        why = "the domain does not exist" if gone else "there is neither an MX record nor an address"
+        return Fate.RETURNED, f"is returned: {why}"
     if not facts.reachable_hosts:
         if any(host.state is TlsaState.FAILED for host in facts.hosts):
             return Fate.DEFERRED, "waits: the addresses of the MX hosts cannot be looked up"

@@ -104,6 +104,8 @@ def _upgrade(facts: Facts, host: HostFacts) -> Iterator[Finding]:
         match session.session.outcome:
             case StarttlsNotOffered() | StarttlsRefused():
                 by_id["TLS002" if demanded else "TLS003"].append(session)
+            case HandshakeFailed(detail=detail) if "TLS version" in detail or "TLS 1.2" in detail:
+                by_id["TLS012"].append(session)
             case HandshakeFailed():
                 by_id["TLS007" if demanded else "TLS008"].append(session)
             case ProtocolViolation():
@@ -117,7 +119,7 @@ def _upgrade(facts: Facts, host: HostFacts) -> Iterator[Finding]:
             id_,
             host.name,
             f"{host.name} [{where}]: {explain(first.outcome)}",
-            severity=Severity.BROKEN if id_ == "TLS009" and demanded else None,
+            severity=Severity.BROKEN if id_ in ("TLS009", "TLS012") and demanded else None,
             evidence=[f"{s.session.address}: {explain(s.session.outcome)}" for s in sessions],
             host=host.name,
             address=first.address,
@@ -170,7 +172,7 @@ def _weak_key(session: SessionFacts) -> str:
 def _certificate(facts: Facts, host: HostFacts) -> Iterator[Finding]:
     active = facts.active_policy
     listed_there = active is not None and active.matching(host.evidence.name) is not None
-    if active is None and not host.has_dane:
+    if active is None:
         bad = untrusted(host)
         if bad:
             yield finding(

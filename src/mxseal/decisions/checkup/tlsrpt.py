@@ -24,7 +24,8 @@ def judge_tlsrpt(facts: Facts) -> Iterator[Finding]:
         case tlsrpt.NoRecord(near=near) if near:
             yield _broken(name, domain, near[0])
         case tlsrpt.NoRecord():
-            yield _missing(facts, name, domain)
+            if facts.reachable_hosts:
+                yield _missing(facts, name, domain)
         case Rejection() as rejection:
             if _count(facts) > 1:
                 yield finding("RPT003", name, f"{name} has {_count(facts)} TLSRPT records")
