@@ -69,7 +69,8 @@ class GeneralName(NamedTuple):
 class Certificate:
     """A view over the DER of one certificate; equal if the octets are.
 
-    Attributes `spki`, `subject_der` and `issuer_der` are the octets as sent.
+    Attributes `spki`, `subject_der` and `issuer_der` are the octets as sent,
+    `signature_algorithm` is the object identifier, dotted.
     Made by `parse_certificate` only.
     """
 
@@ -82,7 +83,7 @@ class Certificate:
         signature = der.read(octets, algorithm.end, outer.end, der.BIT_STRING, "signature")
         self.signed = tbs.encoded
         self.signature = der.bits(signature)
-        self._algorithm = algorithm
+        self.signature_algorithm = der.oid(der.read(octets, algorithm.inner, algorithm.end))
         fields = der.children(tbs, at_most=12)
         self.version = 1
         if fields and fields[0].tag == 0xA0:
@@ -173,11 +174,6 @@ class Certificate:
     def key_size(self) -> int:
         """Bits; 0 for an unknown kind."""
         return keys.key_size(self.public_key)
-
-    @cached_property
-    def signature_algorithm(self) -> str:
-        """The object identifier, dotted."""
-        return der.oid(der.read(self.der, self._algorithm.inner, self._algorithm.end))
 
     @cached_property
     def sha256(self) -> str:

@@ -34,9 +34,11 @@ def parse_tlsa(text: str) -> TlsaData | Rejection:
         return reject(f"a TLSA record has at most {MAX_TEXT} characters", MAX_TEXT, MAX_TEXT)
     prefix = re.search(r"\bTLSA\s", text, re.IGNORECASE)
     position = prefix.end() if prefix else 0
+    # Parentheses, as zone files continue lines with, become blanks; offsets stay.
+    plain = text.replace("(", " ").replace(")", " ")
     numbers: list[int] = []
     for field, mnemonics in zip(_FIELDS, _MNEMONICS, strict=True):
-        word = _WORD.search(text, position)
+        word = _WORD.search(plain, position)
         if word is None:
             end = len(text.rstrip())
             return reject(f"the {field} is missing; a record is like '3 1 1 2d84…'", end, end, field)
@@ -48,9 +50,7 @@ def parse_tlsa(text: str) -> TlsaData | Rejection:
         else:
             return reject(f"the {field} is a number from 0 to 255", word.start(), word.end(), field)
         position = word.end()
-    # Parentheses, as zone files continue lines with, become blanks; offsets stay.
-    data = text[position:].replace("(", " ").replace(")", " ")
-    rule = "certificate association data"
+    data, rule = plain[position:], "certificate association data"
     if wrong := _NOT_HEX.search(data):
         at = position + wrong.start()
         return reject("the data is hexadecimal: digits and the letters a to f", at, at + 1, rule)
