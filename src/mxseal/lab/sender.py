@@ -17,11 +17,16 @@ import dns.message
 import dns.rdatatype
 import msgspec
 
+from mxseal.adapters.clock import SystemClock
+from mxseal.adapters.dns import ValidatingResolver
+from mxseal.adapters.dns.anchors import parse_trust_anchors
+from mxseal.adapters.https.policies import PolicyFetcher
 from mxseal.adapters.tls import Connection, explain, probing_context
 from mxseal.decisions.authentication import NotListed, verify_dane, verify_mta_sts
 from mxseal.decisions.delivery import Course, HostRequirement, Level
-from mxseal.decisions.policy_lifecycle import Reason
-from mxseal.journeys.discover_delivery import Discovery
+from mxseal.decisions.policy_lifecycle import CachedPolicy, Reason
+from mxseal.journeys.discover_delivery import Discovery, discover_delivery
+from mxseal.lab.internet import Lab
 from mxseal.standards.certificate import Roots, Untrusted
 from mxseal.standards.dane import Mismatch, Unusable, Verified
 from mxseal.standards.mta_sts import Policy
@@ -36,7 +41,7 @@ from mxseal.standards.starttls import (
     UpgradeNow,
     Violated,
 )
-from mxseal.vocabulary.names import Address, HostName
+from mxseal.vocabulary.names import Address, HostName, NextHop
 from mxseal.vocabulary.observations import KeyKind
 from mxseal.vocabulary.rejection import printable
 
@@ -283,3 +288,42 @@ class _Session:
                 return Reason(
                     f"its certificate names {verdict.presented} and comes from a trusted CA", "RFC 8461 §4.2"
                 )
+
+
+class StrictSender:
+    """A sender that keeps to the standards, with a memory for MTA-STS policies (RFC 8461 §3.3).
+
+    DNS answers are remembered until `another_day`, policies for good.
+    """
+
+    def __init__(self, lab: Lab) -> None:
+        self._lab = lab
+        self._clock = SystemClock()
+        self._roots = Roots(lab.roots)
+        self._anchors = parse_trust_anchors(lab.trust_anchor, source="the laboratory's root")
+        self._policies: dict[HostName, CachedPolicy] = {}
+        self.another_day()
+
+    def another_day(self) -> None:
+        """Let all DNS answers expire."""
+        self.resolver = ValidatingResolver([self._lab.resolver], anchors=self._anchors)
+        self.fetcher = PolicyFetcher(
+            self.resolver, roots=self._lab.roots, allow_private=True, port=self._lab.https_port
+        )
+
+    async def send(self, letter: Letter) -> tuple[Discovery, Result]:
+        """Find out what the letter's domain is owed, and deliver accordingly or not at all."""
+        discovery = await discover_delivery(
+            NextHop(host=letter.domain),
+            resolver=self.resolver,
+            policy_hosts=self.fetcher,
+            clock=self._clock,
+            cached=self._policies.get(letter.domain),
+        )
+        policy = discovery.decision.policy
+        if policy is not None and policy.keep is not None:
+            self._policies[letter.domain] = policy.keep
+        result = await send_strictly(
+            letter, discovery, port=self._lab.smtp_port, roots=self._roots, at=self._clock.now()
+        )
+        return discovery, result
