@@ -194,6 +194,12 @@ def test_who_keeps_us_waiting_for_goodbye_changes_nothing(serving, good):
     assert outcome.ehlo_again
 
 
+def test_nor_does_the_end_of_all_time_then(serving, good):
+    assert probe(serving, MxHost(good, quit=b""), prober={"timeout": 1.5}).outcome.ehlo_again
+    stripped = MxHost(good, ehlo=b"250 mx\r\n", quit=b"")
+    assert probe(serving, stripped, prober={"timeout": 1.5}).outcome == StarttlsNotOffered()
+
+
 @pytest.mark.parametrize("answer", [b"550 not in here\r\n", b"\x00\n", None])
 def test_no_answer_to_the_second_ehlo_leaves_the_handshake_standing(serving, good, answer):
     outcome = probe(serving, MxHost(good, inside=answer)).outcome

@@ -113,6 +113,8 @@ class _Session:
         self._key_kind = key_kind
         self._connection: Connection | None = None
         self._handshake: Handshake | None = None
+        self._outcome: SessionOutcome | None = None
+        """Known, while only goodbyes are left to say."""
 
     async def run(self, address: Address, port: int, ehlo_name: HostName | Address | None) -> SessionOutcome:
         try:
@@ -144,8 +146,8 @@ class _Session:
 
     def _broken_off(self, detail: str) -> SessionOutcome:
         """The outcome of a session that ended at the present stage without a word."""
-        if self._handshake is not None:
-            return self._handshake
+        if self._outcome is not None:
+            return self._outcome
         if self._stage is Stage.HANDSHAKE:
             return HandshakeFailed(detail)
         return Unreachable(self._stage, detail)
@@ -199,8 +201,10 @@ class _Session:
                 await connection.start_tls(probing_context(self._key_kind), self._sni)
         except ssl.SSLError as error:
             return HandshakeFailed(self._explain(error))
-        # `ehlo_again` becomes true when EHLO is answered.
-        self._handshake = Handshake(connection.version, connection.cipher, connection.chain, ehlo_again=False)
+        # `ehlo_again` becomes true when EHLO is answered; whatever comes, this session was made.
+        self._outcome = self._handshake = Handshake(
+            connection.version, connection.cipher, connection.chain, ehlo_again=False
+        )
         dialogue.tls_established()
         return None
 
@@ -214,6 +218,7 @@ class _Session:
         self, connection: Connection, dialogue: Dialogue, outcome: SessionOutcome
     ) -> SessionOutcome:
         """Say QUIT, and wait a moment for the answer, so that the server's log shows a clean end."""
+        self._outcome = outcome
         dialogue.quit()
         with suppress(OSError):  # which TimeoutError is, too
             async with asyncio.timeout(min(_PARTING, self._stage_timeout)):
