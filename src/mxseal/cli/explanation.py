@@ -70,7 +70,9 @@ def _waits_at_mta(decision: Decision) -> str:
 
 
 def _sentence(number: int, reason: Reason, indent: int = 2) -> Iterator[str]:
-    text = printable(reason.text[:1].upper() + reason.text[1:], 1000) + "."
+    text = printable(reason.text, 1000) + "."
+    if "." not in text.split()[0]:  # a domain's name begins no sentence with a capital letter
+        text = text[0].upper() + text[1:]
     if reason.section:
         # Kept on one line: wrapping does not break at these blanks.
         text += f"  [{reason.section}]".replace("C ", "C\N{NO-BREAK SPACE}").replace(
@@ -78,7 +80,7 @@ def _sentence(number: int, reason: Reason, indent: int = 2) -> Iterator[str]:
         )
     lead = f"{number:>{indent + 1}}. "
     first = True
-    for part in wrap(text, _WIDTH - len(lead), break_long_words=False, break_on_hyphens=False):
+    for part in wrap(text, _WIDTH - len(lead), break_on_hyphens=False):
         yield (lead if first else " " * len(lead)) + part.replace("\N{NO-BREAK SPACE}", " ")
         first = False
 

@@ -234,9 +234,12 @@ def decide(
         about_mx.append(
             Reason(f"only its {len(hosts)} most preferred MX hosts are looked at, and {unexamined} are not")
         )
+    course = _course(requirements, hosts, policy.enforced)
+    if course is not Course.DELIVER and answer.kind is not Kind.TEMP:
+        about_mx.append(_WHY_NOT_DELIVERED[course])
     return Decision(
         domain=domain,
-        course=_course(requirements, hosts, policy.enforced),
+        course=course,
         answer=answer,
         hosts=requirements,
         policy=policy,
@@ -428,7 +431,12 @@ def _one_answer(
             Reason("no MX host can be used and at least one lookup failed, so mail waits", "RFC 7672 §2.1.2"),
         )
     if not requirements:
-        return _temp("no MX host is known", Reason("no MX host is known, so mail waits"))
+        return _temp(
+            "no MX record names a host",
+            Reason(
+                "none of the MX records names a host that can be looked up, so mail waits", "RFC 5321 §5.1"
+            ),
+        )
     if levels == {Level.DANE} and mx_is_proved:
         return OneAnswer(Kind.DANE_ONLY), Reason(
             "every MX host that may be used has usable TLSA records: dane-only", "RFC 7672 §2.2"
@@ -436,13 +444,23 @@ def _one_answer(
     if enforced is not None:
         return _answer_enforced(enforced, levels, mixed)
     if levels & {Level.DANE, Level.ENCRYPT} or (levels and (broken or unexamined)):
-        return OneAnswer(Kind.DANE), Reason(
-            "DANE applies to some MX hosts and nothing is demanded of the others: dane, host by host",
-            "RFC 7672 §2.2",
-        )
+        return OneAnswer(Kind.DANE), _why_dane(levels)
     return OneAnswer(Kind.NOT_FOUND), Reason(
         "neither DANE nor MTA-STS demands anything, so the MTA's own settings decide", "RFC 7435 §3"
     )
+
+
+def _why_dane(levels: set[Level]) -> Reason:
+    if levels == {Level.DANE}:
+        text = "every MX host has usable TLSA records, but the MX records are not signed: dane, host by host"
+        return Reason(text, "RFC 7672 §2.2.1")
+    if levels == {Level.ENCRYPT}:
+        text = "no TLSA record is usable: dane, with which the MTA encrypts without authentication"
+    elif levels & {Level.DANE, Level.ENCRYPT}:
+        text = "DANE applies to some MX hosts and nothing is demanded of the others: dane, host by host"
+    else:
+        text = "a host that is not known now may have TLSA records: dane, so that the MTA looks for itself"
+    return Reason(text, "RFC 7672 §2.2")
 
 
 def _answer_enforced(enforced: Policy, levels: set[Level], mixed: Mixed) -> tuple[OneAnswer, Reason]:
@@ -480,6 +498,12 @@ def _course(
     # RFC 5321 §5.1 wants an error where no MX host has an address.  But a denial that
     # nobody signed must not turn mail back from a domain whose policy names its hosts.
     return Course.BOUNCE if proved or (denied and enforced is None) else Course.DEFER
+
+
+_WHY_NOT_DELIVERED: Final = {
+    Course.DEFER: Reason("none of its MX hosts may be used now, so mail waits", "RFC 8461 §5"),
+    Course.BOUNCE: Reason("none of its MX hosts has an address, so mail is returned", "RFC 5321 §5.1"),
+}
 
 
 def _is_unknown(answer: Answer) -> bool:
