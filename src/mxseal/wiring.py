@@ -16,6 +16,7 @@ from mxseal.vocabulary.faults import DataFault
 from mxseal.vocabulary.names import Address
 
 if TYPE_CHECKING:
+    from mxseal.journeys.examine_domain import Examiner
     from mxseal.journeys.ports import (
         AuthoritativeServers,
         Clock,
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
         ReportEndpoints,
         Resolver,
     )
+    from mxseal.standards.certificate import Roots
 
 _MAX_CA_FILE: Final = 16 << 20
 
@@ -65,6 +67,14 @@ class World:
         """The trusted CAs, DER; None: the system's."""
         path = self.settings.ca_file
         return None if path is None else read_ca_file(path)
+
+    @cached_property
+    def judging_roots(self) -> "Roots":
+        """The same as trust anchors for our own path building, the system's read from where OpenSSL has them."""
+        from mxseal.adapters.ca_store import system_roots
+        from mxseal.standards.certificate import Roots
+
+        return Roots(system_roots() if self.roots is None else self.roots)
 
     @cached_property
     def resolver(self) -> "Resolver":
@@ -121,6 +131,28 @@ class World:
             allow_private=self.settings.allow_private,
             timeout=self.settings.timeout,
         )
+
+    def examiner(self, *, all_servers: bool = False) -> "Examiner":
+        """The journey of `mxseal check`, for any number of domains."""
+        from mxseal.journeys.examine_domain import Examiner, Ports, Settings
+
+        ports = Ports(
+            clock=self.clock,
+            resolver=self.resolver,
+            mx_hosts=self.mx_hosts,
+            policy_hosts=self.policy_hosts,
+            report_endpoints=self.report_endpoints,
+            authoritative=self.authoritative,
+        )
+        settings = Settings(
+            # Some steps wait for one another: addresses, two sessions, a second address family.
+            seconds=12 * self.settings.timeout,
+            all_servers=all_servers,
+            smtp_port=self.settings.smtp_port,
+            roots=self.roots,
+            private_allowed=self.settings.allow_private,
+        )
+        return Examiner(ports, settings)
 
 
 @asynccontextmanager

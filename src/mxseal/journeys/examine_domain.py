@@ -150,6 +150,10 @@ class Examiner:
     # --- DNS ---------------------------------------------------------------------------------------
 
     async def _resolve(self, examination: _Examination, name: str, record_type: RecordType) -> Answer:
+        if len(name) > 253:
+            # RFC 1035 §2.3.4: "_mta-sts." before a very long domain is no name, so nothing is there.
+            reason = "longer than a name can be"
+            return Answer(name, record_type, Outcome.NO_NAME, Security.SECURE, reason=reason)
         return await examination.within(
             self._ports.resolver.resolve(name, record_type),
             _unanswered(name, record_type),

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from mxseal.decisions.checkup.facts import Facts, HostFacts, SessionFacts
-from mxseal.decisions.checkup.wording import day, finding, listed
+from mxseal.decisions.checkup.wording import day, finding, listed, why_failed
 from mxseal.standards.certificate import Certificate, Distrust, parse_certificate
 from mxseal.standards.dane import (
     Failure,
@@ -76,7 +76,7 @@ def _failed(host: HostFacts) -> Iterator[Finding]:
         "DANE003",
         host.name,
         f"the TLSA lookup for {host.name} fails: {broken.reason}",
-        evidence=[f"{broken.name} {broken.record_type}: {broken.reason}"],
+        evidence=[why_failed(broken)],
         name=broken.name,
     )
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Final
 
 from mxseal.decisions.checkup.facts import Facts
-from mxseal.decisions.checkup.wording import finding, listed
+from mxseal.decisions.checkup.wording import finding, listed, why_failed
 from mxseal.vocabulary.findings import Finding
 from mxseal.vocabulary.observations import (
     Answer,
@@ -56,7 +56,7 @@ def _bogus(answers: list[Answer]) -> Iterator[Finding]:
             "DNS002",
             zone,
             f"DNSSEC of {zone} is broken: {broken[0].reason or 'answers are bogus'}",
-            evidence=[f"{answer.name} {answer.record_type}: {answer.reason}" for answer in broken],
+            evidence=map(why_failed, broken),
             zone=zone,
         )
 

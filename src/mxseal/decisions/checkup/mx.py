@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from mxseal.decisions.checkup.facts import Facts, HostFacts
-from mxseal.decisions.checkup.wording import finding, listed
+from mxseal.decisions.checkup.wording import finding, listed, why_failed
 from mxseal.vocabulary.findings import Finding, Severity
 from mxseal.vocabulary.observations import Answer, OtherData, Outcome, Security, TlsaState
 
@@ -87,7 +87,7 @@ def _host(facts: Facts, host: HostFacts) -> Iterator[Finding]:
             host.name,
             f"not all addresses of {host.name} can be looked up: {failed[0].reason}",
             severity=None if others else Severity.BROKEN,
-            evidence=[f"{answer.name} {answer.record_type}: {answer.reason}" for answer in failed],
+            evidence=map(why_failed, failed),
             host=host.name,
         )
     alias = _alias(lookup.ipv4, lookup.ipv6)

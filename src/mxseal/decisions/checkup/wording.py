@@ -6,6 +6,7 @@ from typing import Final
 
 from mxseal.decisions.checkup.catalogue import CATALOGUE
 from mxseal.vocabulary.findings import Finding, Severity
+from mxseal.vocabulary.observations import Answer
 from mxseal.vocabulary.rejection import printable
 
 MAX_EVIDENCE: Final = 40
@@ -68,3 +69,9 @@ def counted(number: int, noun: str) -> str:
 def day(moment: datetime) -> str:
     """``2026-12-07``."""
     return f"{moment:%Y-%m-%d}"
+
+
+def why_failed(answer: Answer) -> str:
+    """One line: the question, and why it has no good answer."""
+    question = f"{answer.name} {answer.record_type}"
+    return answer.reason if answer.reason.startswith(question) else f"{question}: {answer.reason}"
