@@ -246,7 +246,7 @@ def explain(error: OSError) -> str:
     """What a failed handshake or connection means, in a line that is safe to show."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return _VERDICTS.get(error.verify_code) or printable(str(error.verify_message), 300)
-    # Python before 3.11.4 says the one where later ones say the other.
+    # Python 3.11.2, which Debian 12 has, says the one where later ones say the other.
     if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
         return "the server closed the connection during the TLS handshake"
     if isinstance(error, ssl.SSLError):
