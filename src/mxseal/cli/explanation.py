@@ -22,12 +22,12 @@ _LEVELS = {
     Level.DANE: "only if its certificate matches its TLSA records (DANE)",
     Level.PKIX: "only with a certificate that is valid for its name (MTA-STS)",
     Level.ENCRYPT: "only over TLS; its certificate is not checked",
-    Level.OPPORTUNISTIC: "TLS if it offers TLS; an attacker in the path can switch it off",
+    Level.OPPORTUNISTIC: "TLS if offered, which an attacker can prevent",
     Level.SKIP: "not used",
 }
 _MEANINGS = {
     Kind.DANE_ONLY: "every host must be authenticated by TLSA records; a host without them is not used",
-    Kind.DANE: "a host with TLSA records must match them; the others get TLS if they offer it",
+    Kind.DANE: "a host with TLSA records must match them; with the others TLS is used if they offer it",
     Kind.SECURE: "every host must show a valid certificate for one of these names",
     Kind.NOT_FOUND: "this table demands nothing; the next table or smtp_tls_security_level decides",
     Kind.TEMP: "the mail is deferred and tried again",
