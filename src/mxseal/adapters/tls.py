@@ -3,7 +3,8 @@
 `asyncio` can upgrade a connection by itself, but then neither the chain of a
 peer that does not verify, nor a bound on the octets of the handshake, nor the
 difference between a closed and a cut connection is to be had.  So `ssl` runs on
-memory buffers here (`ssl.SSLObject`), and this module carries octets.  Nothing
+memory buffers here (`ssl.SSLObject`), and this module carries octets
+(docs/adr/0006-tls-on-memory-buffers.md).  Nothing
 is resumed: each handshake is a full one, and shows certificates.
 """
 
@@ -51,7 +52,7 @@ _CIPHERS: Final = {
 
 @functools.cache
 def probing_context(key_kind: KeyKind) -> ssl.SSLContext:
-    """A context that verifies nothing, TLS 1.2 or newer; made once for each kind, since it costs 19 ms.
+    """A context that verifies nothing, TLS 1.2 or newer; made once for each kind.
 
     With `KeyKind.RSA` and `ECDSA` it is TLS 1.2 and nothing else: there the cipher
     names the kind of certificate.  In TLS 1.3 only the signature algorithms do, and
