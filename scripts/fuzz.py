@@ -28,6 +28,7 @@ import dns.flags
 import dns.message
 
 from mxseal.adapters.dns import transport
+from mxseal.decisions import checkup
 from mxseal.standards import certificate, dane, mta_sts, postfix_tls, starttls, tlsrpt
 from mxseal.vocabulary.faults import DataFault
 from mxseal.vocabulary.names import Address, HostName, parse_host_name, parse_next_hop
@@ -270,6 +271,10 @@ def saved_evidence(octets: bytes) -> bool:
     except DataFault:
         return False
     require(from_json(Evidence, to_json(evidence), source="e.json") == evidence, "what is saved is read back")
+    judgement = checkup.judge(evidence, _AT, roots=_ROOTS)
+    require(
+        to_json(judgement) == to_json(checkup.judge(evidence, _AT, roots=_ROOTS)), "a judgement is a function"
+    )
     return True
 
 
