@@ -22,10 +22,16 @@ if TYPE_CHECKING:
     from mxseal.lab import Attack, Lab
     from mxseal.lab.sender import Letter, Result
 
-WIDTH: Final = 92
+WIDTH: Final = 96
 
 # Colours that can be read on dark and on light ground alike.
 GOOD, BAD, ODD, DIM, STRONG, ACCENT = "green", "red", "dark_orange3", "dim", "bold", "cyan"
+
+_TIED: Final = "\ue000"
+"""Stands for a space at which no line is broken; rich breaks at U+00A0, too."""
+
+_PACE: Final = 0.65
+"""Seconds of pause for each beat, so that the story takes about twenty."""
 
 WELL_KEPT: Final = ("good-dane.test", "good-sts.test", "good-both.test")
 SLOPPY: Final = (
@@ -111,7 +117,7 @@ class _Story:
         if section:
             # An RFC and its section stay together on one line.
             body.append("  ")
-            body.append(section.replace(" ", "\N{NO-BREAK SPACE}"), ACCENT)
+            body.append(section.replace(" ", _TIED), ACCENT)
         self._hang(head, body)
 
     def _hang(self, head: "Text", body: "Text") -> None:
@@ -121,11 +127,12 @@ class _Story:
         room = max(20, self._out.width - head.cell_len)
         for number, line in enumerate(body.wrap(self._out, room)):
             line.rstrip()
+            line.plain = line.plain.replace(_TIED, " ")
             self._out.print(Text.assemble(head if number == 0 else " " * head.cell_len, line))
 
-    async def _beat(self, seconds: float) -> None:
+    async def _beat(self, beats: float) -> None:
         if self._paced:
-            await asyncio.sleep(seconds)
+            await asyncio.sleep(beats * _PACE)
 
     async def _act(self, number: int, title: str) -> None:
         head = f"── {number} ── {title} "
@@ -295,23 +302,25 @@ class _Story:
         # TLS001 draws the sum of what others say in detail.
         told = [each for each in judgement.findings if each.severity is not Severity.NOTE]
         told = [each for each in told if each.id != "TLS001"] or told
-        body = Text()
-        if judgement.state == "sealed":
-            body.append(f"by {_seals(judgement)}")
-        for finding in told[:1]:
-            body.append("; " if body else "")
-            body.append(CATALOGUE[finding.id].title)
-            body.append(f"\N{NO-BREAK SPACE} {finding.id}", ACCENT)
-        self._hang(Text.assemble("   ", (f"{name:<23}", STRONG), (f"{judgement.state:<8}", style)), body)
+        finding = told[0] if told else None
+        sentences = [f"by {_seals(judgement)}"] if judgement.state == "sealed" else []
+        if finding is not None:
+            sentences.append(CATALOGUE[finding.id].title)
+        head = Text.assemble(
+            *("   ", (f"{name:<23}", STRONG), (f"{judgement.state:<8}", style)),
+            (f"{finding.id if finding else '':<9}", ACCENT),
+        )
+        self._hang(head, Text("; ".join(sentences)))
 
     async def _sealed(self) -> None:
         await self._act(3, "Two letters go out, sealed")
-        for domain in ("good-dane.test", "good-sts.test"):
+        for number, domain in enumerate(("good-dane.test", "good-sts.test")):
+            if number:
+                self._out.print()
             self._say(("  Anna ", STRONG), (f"→ otto@{domain}", STRONG))
             discovery, result = await self._sender.send(self._letter(domain))
             await self._show_route(discovery)
             self._show_result(result, waits_is_right=False, domain=domain)
-            self._out.print()
             await self._beat(1.5)
 
     async def _show_route(self, discovery: "Discovery") -> None:
