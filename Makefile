@@ -22,9 +22,8 @@ $(STAMP): requirements/dev.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-system: ## (as root) Debian packages: venv, and the servers that the tests run against
-	apt-get update -qq
-	DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $$(cat requirements/debian.txt)
+system: ## (as root) Debian packages: venv, and servers for the tests, which are not started
+	@sh scripts/system.sh
 
 demo: setup ## the story, in under a minute, on a small internet of its own
 	@$(BIN)/mxseal demo
