@@ -129,10 +129,17 @@ def test_what_is_near_is_bounded():
 
 
 def test_two_records_are_none():
-    rejection = select_record(texts(b"v=STSv1; id=1", b"x", b"v=STSv1 ;rubbish", b"v=STSv1; id=1"))
+    rejection = select_record(texts(b"v=STSv1; id=1", b"x", b"v=STSv1;rubbish", b"v=STSv1; id=1"))
     assert isinstance(rejection, Rejection)
     assert "3 records" in rejection.message
-    assert rejection.text[rejection.start : rejection.end] == "v=STSv1 ;rubbish"
+    assert rejection.text[rejection.start : rejection.end] == "v=STSv1;rubbish"
+    assert isinstance(select_record(texts(b"v=STSv1 ; id=1", b"v=STSv1\t; id=2")), Rejection)
+
+
+def test_blanks_before_the_semicolon_count_where_nothing_else_does():
+    """The grammar has them; the rule that discards among several records does not know them."""
+    assert select_record(texts(b"v=spf1 -all", b"v=STSv1 ; id=1")).id == "1"
+    assert select_record(texts(b"v=STSv1 ; id=1", b"v=STSv1; id=2")).id == "2"
 
 
 def test_octets_that_are_not_utf_8_are_rejected_in_place():

@@ -28,8 +28,9 @@ _GRAMMAR: Final = Grammar(
 )
 _ID: Final = re.compile(r"[A-Za-z0-9]{1,32}\Z")
 
-# RFC 8461 §3.1 discards records that do not begin with "v=STSv1;".  Its grammar allows
-# blanks before the semicolon, and a record that follows the grammar is not thrown away here.
+# RFC 8461 §3.1 discards records that do not begin with "v=STSv1;" where there are several.  Its grammar
+# also allows blanks before the semicolon; such a record counts where no other one does.
+_EXACTLY_OURS: Final = b"v=STSv1;"
 _OURS: Final = re.compile(rb"v=STSv1[ \t]*;")
 # What somebody may have meant to be a record of ours: wrong case, a leading blank or quote, no semicolon.
 _MEANT: Final = re.compile(rb"[\s\"']*v\s*=\s*STSv1(?![0-9])", re.IGNORECASE)
@@ -73,7 +74,8 @@ def select_record(texts: Iterable[TextData]) -> Record | NoRecord | Rejection:
     """
     # RFC 8461 §3.1: several character-strings are joined without adding spaces.
     joined = [b"".join(text.strings) for text in texts]
-    ours = [text for text in joined if _OURS.match(text)]
+    exactly = [text for text in joined if text.startswith(_EXACTLY_OURS)]
+    ours = exactly or [text for text in joined if _OURS.match(text)]
     if not ours:
         meant = [parse_record(as_text(text)) for text in joined if _MEANT.match(text)][:_MEANT_KEPT]
         return NoRecord(len(joined), tuple(r for r in meant if isinstance(r, Rejection)))

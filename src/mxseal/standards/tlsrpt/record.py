@@ -43,7 +43,9 @@ _LOCAL_PART: Final = re.compile(
 _AUTHORITY: Final = re.compile(r"//([^/?#]*)")
 _PORT: Final = re.compile(r"[0-9]{1,5}\Z")
 
-# RFC 8460 §3 discards records that do not begin with "v=TLSRPTv1;"; its grammar allows blanks there.
+# RFC 8460 §3 discards records that do not begin with "v=TLSRPTv1;" where there are several.  Its grammar
+# also allows blanks before the semicolon; such a record counts where no other one does.
+_EXACTLY_OURS: Final = b"v=TLSRPTv1;"
 _OURS: Final = re.compile(rb"v=TLSRPTv1[ \t]*;")
 _MEANT: Final = re.compile(rb"[\s\"']*v\s*=\s*TLSRPTv?1(?![0-9])", re.IGNORECASE)
 _MEANT_KEPT: Final = 5
@@ -115,7 +117,8 @@ def select_record(texts: Iterable[TextData]) -> Record | NoRecord | Rejection:
     """
     # RFC 8460 §3: several character-strings are joined without adding spaces.
     joined = [b"".join(text.strings) for text in texts]
-    ours = [text for text in joined if _OURS.match(text)]
+    exactly = [text for text in joined if text.startswith(_EXACTLY_OURS)]
+    ours = exactly or [text for text in joined if _OURS.match(text)]
     if not ours:
         meant = [parse_record(as_text(text)) for text in joined if _MEANT.match(text)][:_MEANT_KEPT]
         return NoRecord(len(joined), tuple(r for r in meant if isinstance(r, Rejection)))
