@@ -271,9 +271,11 @@ def prove_nsec3(
     how = f"NSEC3 over {_text(next_closer)}"
     wildcard = dns.name.Name((b"*", *encloser.labels))
     if covering.flags & 1:
-        # §8.6 for DS, §9.2 for the rest: an unsigned delegation may be hidden here.
-        denied = Denied.NAME if hashed.cover(wildcard) is not None else Denied.UNKNOWN
-        return Denial(denied, how, weak=f"{how} has opt-out, so the name may be in an unsigned zone")
+        # §8.6 for DS, §9.2 for the rest: an unsigned delegation may be hidden here, so that nothing is
+        # known about the name, but that it is in no signed zone.
+        return Denial(
+            Denied.UNKNOWN, how, weak=f"{how} has opt-out, so the name may be in an unsigned zone"
+        )
     matching = hashed.match(wildcard)
     if matching is not None:  # §8.7
         return _from_types(_nsec_types(matching), rdtype, wildcard, f"{how}, and NSEC3 of {_text(wildcard)}")
@@ -300,7 +302,9 @@ def nsec3_proves_expansion(
     covering = _Hashed(zone, usable).cover(next_closer)
     if covering is None:
         return Unproved(f"no NSEC3 record covers {_text(next_closer)}")
-    return Denial(Denied.NAME, f"NSEC3 over {_text(next_closer)}")
+    how = f"NSEC3 over {_text(next_closer)}"
+    # RFC 5155 §9.2: an unsigned delegation may be hidden where the wildcard stands in.
+    return Denial(Denied.NAME, how, weak=f"{how} has opt-out" if covering.flags & 1 else "")
 
 
 def _too_many(iterations: int, limit: int) -> Denial:

@@ -20,7 +20,7 @@ import msgspec
 from mxseal.adapters.dns.chain import failure
 from mxseal.adapters.dns.convert import name_text, to_name, to_records
 from mxseal.adapters.dns.resolver import MAX_ALIASES, SYSTEM_NOW, negative_ttl, weakest
-from mxseal.adapters.dns.sections import rrset_of
+from mxseal.adapters.dns.sections import covering_dname, rrset_of
 from mxseal.adapters.dns.transport import Flags, NoReply, Reply, Server, Transport, server_text
 from mxseal.vocabulary.faults import ConfigurationFault
 from mxseal.vocabulary.names import Address
@@ -143,7 +143,7 @@ class TrustAdResolver:
         steps = _alias_steps(reply, asked, rdtype)
         if isinstance(steps, str):
             return _failed(name_text(asked), record_type, Security.INDETERMINATE, steps)
-        aliases = await self._alias_security(steps, security)
+        aliases = await self._alias_security(steps, security, reply)
         final = steps[-1][1] if steps else asked
         found = rrset_of(reply.message.answer, final, rdtype)
         ttls = [rrset.ttl for rrset in reply.message.answer]
@@ -168,14 +168,20 @@ class TrustAdResolver:
         )
 
     async def _alias_security(
-        self, steps: list[tuple[dns.name.Name, dns.name.Name]], security: Security
+        self, steps: list[tuple[dns.name.Name, dns.name.Name]], security: Security, whole: Reply
     ) -> tuple[Alias, ...]:
         """One AD bit stands for the whole reply; where it is absent, each step is asked for by itself."""
         aliases = []
         for owner, target in steps:
             own = security
             if security is Security.INSECURE:
-                reply = await self._all.ask(owner, dns.rdatatype.CNAME, _VERDICT)
+                # The CNAME that a DNAME makes is not signed; unbound fails when asked for it by itself.
+                dname = covering_dname(whole.message.answer, owner)
+                reply = await (
+                    self._all.ask(owner, dns.rdatatype.CNAME, _VERDICT)
+                    if dname is None
+                    else self._all.ask(dname.name, dns.rdatatype.DNAME, _VERDICT)
+                )
                 if isinstance(reply, NoReply) or failure("", reply) is not None:
                     own = Security.INDETERMINATE
                 elif reply.authentic_data:
