@@ -101,7 +101,7 @@ def test_a_policy(authority, server_context, fetch):
     assert fetched.address == Address("127.0.0.1")
     assert fetched.content_type == "text/plain"
     assert fetched.chain == certificate.chain
-    assert names == [HOST], "RFC 8461 §3.3: SNI is the policy host"
+    assert names == [HOST], "RFC 8461 §7.1: SNI is the policy host"
     port = fetched.url.removeprefix(f"https://{HOST}:").removesuffix("/.well-known/mta-sts.txt")
     assert port.isdigit()
     [request] = host.requests

@@ -5,10 +5,13 @@ import contextlib
 import socket
 import ssl
 import warnings
+from types import SimpleNamespace
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from mxseal.adapters.smtp import SmtpProber
+from mxseal.adapters.tls import _peer_chain
 from mxseal.lab.ca import Flaw, KeyType
 from mxseal.standards.starttls import MAX_LINE
 from mxseal.vocabulary.names import Address, HostName
@@ -295,6 +298,16 @@ def test_each_good_version(authority, server_context, serving, version):
     assert probe(serving, MxHost(context)).outcome.version == version.name.replace("_", ".")
 
 
+def test_a_weak_key_is_seen_and_not_refused(authority, serving, tmp_path):
+    # Postfix as a client would take it, so it is for the judgement, not for the handshake.
+    certificate = authority.issue(MX, key=rsa.generate_private_key(65537, 1024))
+    (tmp_path / "weak.pem").write_bytes(certificate.pem())
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.set_ciphers("DEFAULT:@SECLEVEL=0")
+    context.load_cert_chain(tmp_path / "weak.pem")
+    assert probe(serving, MxHost(context)).outcome.chain == certificate.chain
+
+
 @pytest.mark.parametrize("has", [{KeyType.RSA}, {KeyType.ECDSA}, {KeyType.RSA, KeyType.ECDSA}])
 @pytest.mark.parametrize("asked", list(KeyKind))
 def test_certificates_of_each_kind_are_told_apart(authority, server_context, serving, has, asked):
@@ -339,6 +352,14 @@ def test_a_certificate_that_depends_on_sni(authority, server_context, serving):
         assert session.sni == sni
         assert session.outcome.chain == certificate.chain
     assert seen == [None, MX, other]
+
+
+def test_the_chain_comes_through_the_public_door_where_there_is_one():
+    # Python 3.13 gives DER octets; before, the tests above go through `_sslobj`.
+    assert _peer_chain(SimpleNamespace(get_unverified_chain=lambda: [b"leaf", b"issuer"])) == (
+        b"leaf",
+        b"issuer",
+    )
 
 
 def test_nothing_is_resumed(serving, good):

@@ -103,12 +103,13 @@ def _judge(response: h11.Response) -> str | NoText:
         to = f" to {printable(headers[b'location'], 200)}" if b"location" in headers else ""
         return NoText(f"a redirect (status {status}){to}, which must not be followed", status)
     if status != 200:
-        # RFC 8461 §3.3: "only … HTTP 200 (OK) … "; any other status is a failed fetch.
+        # RFC 8461 §3.3: a policy is valid only if the response code is 200, not just any 2yz.
         return NoText(f"status {status} {printable(response.reason.decode('latin-1'), 80)}".rstrip(), status)
     encoding = headers.get(b"content-encoding", "identity").strip().lower()
     if encoding not in {"", "identity"}:
         return NoText(f"content encoding {printable(encoding, 80)}, which nobody asked for", status)
-    # RFC 8461 §3.2: the media type is text/plain; parameters may follow (RFC 9110 §8.3.1).
+    # RFC 8461 §3.2: senders validate that the media type is text/plain, so that whoever may put
+    # pages or pictures on a web server cannot publish policies; its parameters are ignored.
     content_type = headers.get(b"content-type", "")
     if content_type.partition(";")[0].strip().lower() != "text/plain":
         shown = printable(content_type, 200)
