@@ -66,6 +66,7 @@ __all__ = [
     "SenderView",
     "State",
     "judge",
+    "needs_action",
 ]
 
 Rule = Callable[[Facts], Iterator[Finding]]
@@ -103,6 +104,13 @@ def judge(evidence: Evidence, now: datetime, *, roots: Roots, previous: Evidence
         overview=overview,
         hosts=hosts,
     )
+
+
+def needs_action(judgement: Judgement, *, strict: bool = False) -> bool:
+    """Whether something has to be done: the domain is open or broken; with `strict` also for a warning."""
+    if judgement.state is not State.SEALED:
+        return True
+    return strict and any(finding.severity is Severity.WARNING for finding in judgement.findings)
 
 
 def _state(findings: list[Finding]) -> State:

@@ -1,0 +1,245 @@
+"""A judgement for people: the state, a table, the findings, what senders would do.
+
+Everything fits into 80 columns where names allow it, and is at most 100 wide.
+Colour only says again what words and signs say.
+"""
+
+import textwrap
+from collections import Counter
+from collections.abc import Iterator
+from datetime import datetime
+from typing import TYPE_CHECKING, Final
+
+from mxseal.decisions.checkup.judgement import (
+    Fate,
+    HostSummary,
+    Judgement,
+    Protection,
+    Seal,
+    Sender,
+    SenderView,
+    State,
+)
+from mxseal.vocabulary.findings import Finding, Severity
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
+
+STYLES: Final = {
+    Severity.BROKEN: "bold red",
+    Severity.OPEN: "bold yellow",
+    Severity.WARNING: "yellow",
+    Severity.NOTE: "cyan",
+}
+_STATES: Final = {State.SEALED: "bold green", State.OPEN: "bold yellow", State.BROKEN: "bold red"}
+_SEALS: Final = {
+    Seal.GOOD: ("✓", "green"),
+    Seal.WARNING: ("!", "yellow"),
+    Seal.BROKEN: ("✗", "bold red"),
+    Seal.NONE: ("–", "dim"),
+    Seal.UNKNOWN: ("?", "yellow"),
+}
+_FATES: Final = {
+    Fate.DELIVERED: "green",
+    Fate.PARTLY: "bold red",
+    Fate.DEFERRED: "bold red",
+    Fate.RETURNED: "dim",
+    Fate.UNKNOWN: "yellow",
+}
+_SENDERS: Final = {
+    Sender.DANE: "with DANE (Postfix)",
+    Sender.MTA_STS: "with MTA-STS (Gmail)",
+    Sender.OLD: "with neither",
+}
+_WIDEST: Final = 100
+_LONGEST_NAME: Final = 40
+_INDENT: Final = "  "
+
+
+def render(out: "Console", judgement: Judgement) -> None:
+    """Print one domain."""
+    width = min(out.width, _WIDEST) if out.is_terminal else _WIDEST
+    for line in lines(judgement, width):
+        # Wrapped here already, where what hangs below what is known.
+        out.print(line, soft_wrap=True)
+
+
+def lines(judgement: Judgement, width: int) -> Iterator["Text"]:
+    """The lines of the screen, styled."""
+    yield _title(judgement, width)
+    yield from _records(judgement)
+    yield from _hosts(judgement)
+    for finding in judgement.findings:
+        yield from _finding(finding, width)
+    yield from _senders(judgement, width)
+    yield from _breaks(judgement, width)
+
+
+def _text(*parts: str | tuple[str, str]) -> "Text":
+    from rich.text import Text
+
+    return Text.assemble(*parts)
+
+
+def _seal(seal: Seal) -> tuple[str, str]:
+    return _SEALS[seal]
+
+
+# --- the head ----------------------------------------------------------------------------------------
+
+
+def _title(judgement: Judgement, width: int) -> "Text":
+    name = judgement.domain.unicode
+    if name != judgement.domain:
+        name = f"{name} ({judgement.domain})"
+    counts = Counter(finding.severity for finding in judgement.findings)
+    nouns = {Severity.WARNING: "warning", Severity.NOTE: "note"}
+    words = [
+        f"{counts[severity]} {_noun(nouns.get(severity, severity.value), counts[severity])}"
+        for severity in Severity
+        if counts[severity]
+    ]
+    state = judgement.state.value.upper()
+    tail = f"  ({', '.join(words)})" if words else ""
+    gap = max(2, width - len(name) - len(state) - len(tail))
+    return _text((name, "bold"), " " * gap, (state, _STATES[judgement.state]), (tail, "dim"))
+
+
+def _noun(noun: str, count: int) -> str:
+    return f"{noun}s" if count != 1 and noun in ("warning", "note") else noun
+
+
+def _records(judgement: Judgement) -> Iterator["Text"]:
+    """MTA-STS and TLSRPT in a line each, where they are there."""
+    over = judgement.overview
+    if over.mta_sts not in (Seal.NONE, Seal.UNKNOWN):
+        words = [over.mode or "no policy that holds"]
+        words += [f"id {over.policy_id}"] if over.policy_id else []
+        words += [f"max_age {_span(over.max_age)}"] if over.max_age is not None else []
+        if over.policy_certificate_ends is not None:
+            words.append(f"policy host's certificate {_days(over.policy_certificate_ends, judgement)}")
+        yield _text(f"{_INDENT}{'MTA-STS':<10}", _seal(over.mta_sts), f" {'  '.join(words)}")
+    if over.tlsrpt not in (Seal.NONE, Seal.UNKNOWN):
+        rua = "  ".join(over.rua) or "a record that cannot be used"
+        yield _text(f"{_INDENT}{'TLSRPT':<10}", _seal(over.tlsrpt), f" {rua}")
+
+
+def _span(seconds: int) -> str:
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds} s"
+
+
+def _days(moment: datetime, judgement: Judgement) -> str:
+    days = (moment - judgement.judged_at).days
+    return f"{days} d" if days >= 0 else f"ended {-days} d ago"
+
+
+# --- the table ---------------------------------------------------------------------------------------
+
+
+def _hosts(judgement: Judgement) -> Iterator["Text"]:
+    if not judgement.hosts:
+        return
+    names = [_short(host.host) for host in judgement.hosts]
+    wide = max(map(len, [*names, "MX host"]))
+    signed = judgement.overview.mx_dnssec
+    sign, style = _seal(signed)
+    head = f"{_INDENT}{'MX host':<{wide}}  {'pref':>4}  DNSSEC  STARTTLS  DANE  MTA-STS  certificate"
+    yield _text((head, "dim"))
+    for name, host in zip(names, judgement.hosts, strict=True):
+        yield _host(name, host, judgement, wide)
+        for line in host.tlsa:
+            yield _text((f"{_INDENT}{'':<{wide}}        TLSA {line}", "dim"))
+    if signed is not Seal.GOOD:
+        yield _text((f"{_INDENT}the MX records: DNSSEC ", "dim"), (sign, style))
+
+
+def _host(name: str, host: HostSummary, judgement: Judgement, wide: int) -> "Text":
+    certificate = ""
+    if host.certificate_ends is not None:
+        kinds = " ".join(host.key_kinds)
+        certificate = f"{_days(host.certificate_ends, judgement)}  {kinds}  {host.tls}".rstrip()
+    return _text(
+        f"{_INDENT}{name:<{wide}}  {host.preference:>4}  ",
+        *_cell(host.dnssec, 8),
+        *_cell(host.starttls, 10),
+        *_cell(host.dane, 6),
+        *_cell(host.mta_sts, 9),
+        certificate,
+    )
+
+
+def _cell(seal: Seal, width: int) -> tuple[tuple[str, str], str]:
+    """A sign in a column."""
+    return _seal(seal), " " * (width - 1)
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
+
+
+# --- findings ----------------------------------------------------------------------------------------
+
+
+def _finding(finding: Finding, width: int) -> Iterator["Text"]:
+    yield _text("")
+    style = STYLES[finding.severity]
+    head = f"{finding.id:<8}{finding.severity.value:<9}"
+    body = textwrap.wrap(f"{finding.sentence}", max(30, width - len(head) - 2)) or [""]
+    yield _text(_INDENT, (f"{finding.id:<8}", "bold"), (f"{finding.severity.value:<9}", style), body[0])
+    hang = " " * (len(_INDENT) + len(head))
+    for line in body[1:]:
+        yield _text(hang, line)
+    section = f"({finding.section})"
+    cures = finding.cure.split("\n") if finding.cure else [""]
+    for number, line in enumerate(cures):
+        # A line to paste is never wrapped; the section stands behind the last one if it fits.
+        arrow = "→ " if number == 0 else "  "
+        last = number == len(cures) - 1
+        fits = len(hang) + len(line) + len(section) + 4 <= width
+        tail = f"  {section}" if last and fits else ""
+        yield _text(hang, (arrow, "bold"), (line, "green"), (tail, "dim"))
+        if last and not fits:
+            yield _text(hang, "  ", (section, "dim"))
+    if finding.severity in (Severity.BROKEN, Severity.OPEN):
+        for line in finding.evidence[:6]:
+            yield _text(hang, (f"  {line}", "dim"))
+
+
+# --- senders -----------------------------------------------------------------------------------------
+
+
+def _senders(judgement: Judgement, width: int) -> Iterator["Text"]:
+    yield _text("")
+    yield _text((f"{_INDENT}Mail to this domain, today, from a sender", "dim"))
+    wide = max(map(len, _SENDERS.values()))
+    for view in judgement.senders:
+        hang = " " * (len(_INDENT) + wide + 2)
+        body = textwrap.wrap(view.sentence, max(30, width - len(hang) - 2)) or [""]
+        sign, style = _view_sign(view)
+        yield _text(f"{_INDENT}{_SENDERS[view.sender]:<{wide}}  ", (sign, style), f" {body[0]}")
+        for line in body[1:]:
+            yield _text(hang, "  ", line)
+
+
+def _view_sign(view: SenderView) -> tuple[str, str]:
+    if view.fate is Fate.DELIVERED:
+        sealed = view.protection is Protection.AUTHENTICATED
+        return ("✓", "green") if sealed else ("!", "yellow")
+    sign = {Fate.UNKNOWN: "?", Fate.RETURNED: "–"}.get(view.fate, "✗")
+    return sign, _FATES[view.fate]
+
+
+def _breaks(judgement: Judgement, width: int) -> Iterator["Text"]:
+    if not judgement.breaks:
+        return
+    yield _text("")
+    for item in judgement.breaks[:5]:
+        lead = f"{_INDENT}breaks on {item.on}  "
+        body = textwrap.wrap(item.what, max(30, width - len(lead)))
+        yield _text((lead, "yellow"), body[0])
+        for line in body[1:]:
+            yield _text(" " * len(lead), line)
