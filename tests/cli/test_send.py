@@ -82,6 +82,7 @@ def test_the_laboratory(domain, options, capsys):
         (["example.com:99999"], "a port is a number"),
         (["\x1b[31m.example"], "\\x1b"),
         (["example.com", "--resolver", "dns.example"], "no address of a DNS server"),
+        (["example.com", "--trust-ad"], "whose word"),
         (["example.com", "--mixed", "both"], "both"),
         (["example.com", "--timeout", "never"], "never"),
         ([], "DOMAIN"),

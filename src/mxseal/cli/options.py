@@ -18,6 +18,7 @@ from typing import Any, Final, TypeVar
 import click
 import msgspec
 
+from mxseal.vocabulary.faults import UsageFault
 from mxseal.wiring import WorldSettings
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -45,6 +46,11 @@ _OPTIONS: Final = (
         "--trust-anchor",
         type=_FILE,
         help="DS or DNSKEY records of the root zone, instead of the built-in ones.",
+    ),
+    click.option(
+        "--trust-ad",
+        is_flag=True,
+        help="Take the word (AD bit) of the --resolver named, once it has proved that it validates.",
     ),
     click.option(
         "--ca-file", type=_FILE, help="Certificates (PEM) of the CAs to trust, instead of the system's."
@@ -83,9 +89,16 @@ def world_options(command: Command) -> Command:
         base = _settings_of_lab(lab) if lab else WorldSettings()
         given = {name: value for name in _NAMES if (value := kwargs.pop(name)) is not None}
         resolvers = tuple(parse_server(text) for text in kwargs.pop("resolvers"))
+        trust_ad = kwargs.pop("trust_ad")
+        if trust_ad and not resolvers:
+            raise UsageFault(
+                "--trust-ad needs to know whose word to take",
+                cure="name the validating resolver: --resolver IP[:PORT]",
+            )
         world = msgspec.structs.replace(
             base,
             **given,
+            trust_ad=trust_ad,
             resolvers=resolvers or base.resolvers,
             allow_private=kwargs.pop("allow_private") or base.allow_private,
         )
