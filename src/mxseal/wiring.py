@@ -163,8 +163,11 @@ async def open_world(settings: WorldSettings) -> AsyncIterator[World]:
 
 def read_ca_file(path: Path) -> tuple[bytes, ...]:
     """The certificates of a PEM file as DER; raises `DataFault` if it holds none."""
+    import warnings
+
     from cryptography import x509
     from cryptography.hazmat.primitives.serialization import Encoding
+    from cryptography.utils import CryptographyDeprecationWarning
 
     cure = "give a file with certificates in PEM form (-----BEGIN CERTIFICATE-----)"
     try:
@@ -172,7 +175,10 @@ def read_ca_file(path: Path) -> tuple[bytes, ...]:
             pem = file.read(_MAX_CA_FILE + 1)
         if len(pem) > _MAX_CA_FILE:
             raise DataFault(f"{path}: larger than {_MAX_CA_FILE} octets", cure=cure)
-        certificates = x509.load_pem_x509_certificates(pem)
+        with warnings.catch_warnings():
+            # Old roots of the system's store have oddities that nobody at the terminal can mend.
+            warnings.simplefilter("ignore", CryptographyDeprecationWarning)
+            certificates = x509.load_pem_x509_certificates(pem)
     except OSError as error:
         raise DataFault(f"{path}: {error.strerror or error}", cure=cure) from None
     except ValueError:
