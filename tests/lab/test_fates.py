@@ -5,35 +5,20 @@ import asyncio
 import pytest
 
 from mxseal.adapters.clock import SystemClock
-from mxseal.adapters.dns import ValidatingResolver
-from mxseal.adapters.dns.anchors import parse_trust_anchors
-from mxseal.adapters.https.policies import PolicyFetcher
 from mxseal.decisions.delivery import Level
-from mxseal.journeys.discover_delivery import discover_delivery
 from mxseal.lab import SCENARIOS, Attack, Fate
-from mxseal.lab.sender import Delivered, Letter, Returned, Waits, send_as_of_old, send_strictly
-from mxseal.standards.certificate import Roots
-from mxseal.vocabulary.names import NextHop
+from mxseal.lab.sender import Delivered, Letter, Returned, StrictSender, Waits, send_as_of_old
 
 AUTHENTICATED = {Level.DANE, Level.PKIX}
 
 
-async def deliver(lab, domain, cached=None):
-    anchors = parse_trust_anchors(lab.trust_anchor, source="the laboratory")
-    resolver = ValidatingResolver([lab.resolver], anchors=anchors)
-    fetcher = PolicyFetcher(resolver, roots=lab.roots, allow_private=True, port=lab.https_port)
-    letter = Letter("anna@sender.test", f"otto@{domain}", f"Subject: to {domain}\n\n.hello\n")
-    discovery = await discover_delivery(
-        NextHop(host=letter.domain),
-        resolver=resolver,
-        policy_hosts=fetcher,
-        clock=SystemClock(),
-        cached=cached,
-    )
-    result = await send_strictly(
-        letter, discovery, port=lab.smtp_port, roots=Roots(lab.roots), at=SystemClock().now()
-    )
-    return discovery, result
+def letter_to(domain):
+    return Letter("anna@sender.test", f"otto@{domain}", f"Subject: to {domain}\n\n.hello\n")
+
+
+def deliver(lab, domain):
+    _, result = asyncio.run(StrictSender(lab).send(letter_to(domain)))
+    return result
 
 
 def fate(result):
@@ -49,7 +34,7 @@ def fate(result):
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_mail_to_each_domain_meets_its_fate(lab, name):
     before = len(lab.mail)
-    _, result = asyncio.run(deliver(lab, name))
+    result = deliver(lab, name)
     assert fate(result) is SCENARIOS[name].fate, result
     if isinstance(result, Delivered):
         (mail,) = lab.mail[before:]
@@ -73,7 +58,7 @@ def test_mail_to_a_well_kept_domain_waits_under_attack(lab, domain, attack):
     before = len(lab.mail)
     lab.attack(domain, attack)
     try:
-        _, result = asyncio.run(deliver(lab, domain))
+        result = deliver(lab, domain)
     finally:
         lab.calm(domain)
     assert isinstance(result, Waits)
@@ -81,15 +66,21 @@ def test_mail_to_a_well_kept_domain_waits_under_attack(lab, domain, attack):
 
 
 def test_a_remembered_policy_outlives_the_policy_host(lab):
-    discovery, _ = asyncio.run(deliver(lab, "good-sts.test"))
-    lab.attack("good-sts.test", Attack.POLICY_HOST_DOWN)
-    try:
-        _, forgetful = asyncio.run(deliver(lab, "good-sts.test"))
-        _, result = asyncio.run(deliver(lab, "good-sts.test", discovery.decision.policy.keep))
-    finally:
-        lab.calm("good-sts.test")
+    async def story():
+        sender = StrictSender(lab)
+        await sender.send(letter_to("good-sts.test"))
+        lab.attack("good-sts.test", Attack.POLICY_HOST_DOWN)
+        try:
+            sender.another_day()
+            _, forgetful = await StrictSender(lab).send(letter_to("good-sts.test"))
+            _, remembering = await sender.send(letter_to("good-sts.test"))
+        finally:
+            lab.calm("good-sts.test")
+        return forgetful, remembering
+
+    forgetful, remembering = asyncio.run(story())
     assert fate(forgetful) is Fate.OPEN
-    assert fate(result) is Fate.SEALED
+    assert fate(remembering) is Fate.SEALED
 
 
 @pytest.mark.parametrize(

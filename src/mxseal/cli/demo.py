@@ -266,29 +266,14 @@ class _Story:
         await self._beat(3.0)
 
     async def _examine(self, names: Sequence[str]) -> "list[Judgement]":
-        from mxseal.adapters.clock import SystemClock
-        from mxseal.adapters.dns import AuthoritativeClient
-        from mxseal.adapters.https import ReportEndpointProber
-        from mxseal.adapters.smtp import SmtpProber
         from mxseal.decisions.checkup import judge
-        from mxseal.journeys.examine_domain import Examiner, Ports, Settings
-        from mxseal.standards.certificate import Roots
         from mxseal.vocabulary.names import HostName
+        from mxseal.wiring import World
 
-        lab, sender = self._lab, self._sender
-        clock = SystemClock()
-        ports = Ports(
-            clock=clock,
-            resolver=sender.resolver,
-            mx_hosts=SmtpProber(port=lab.smtp_port),
-            policy_hosts=sender.fetcher,
-            report_endpoints=ReportEndpointProber(sender.resolver, roots=lab.roots, allow_private=True),
-            authoritative=AuthoritativeClient(port=lab.dns_port),
-        )
-        settings = Settings(smtp_port=lab.smtp_port, roots=lab.roots, private_allowed=True)
-        examiner = Examiner(ports, settings)
+        world = World(self._lab.world)
+        examiner = world.examiner()
         collected = await asyncio.gather(*(examiner.examine(HostName(name)) for name in names))
-        return [judge(evidence, clock.now(), roots=Roots(lab.roots)) for evidence in collected]
+        return [judge(evidence, world.clock.now(), roots=world.judging_roots) for evidence in collected]
 
     def _judged(self, name: str, judgement: "Judgement") -> None:
         from rich.text import Text

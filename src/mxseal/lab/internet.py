@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Self
 
 import dns.name
 import dns.rcode
@@ -46,14 +46,13 @@ from mxseal.lab.scenarios import SCENARIOS, Domain, Mx, Of, Scenario, Sts, Tlsa,
 from mxseal.lab.zones import TTL, Reply, Signing, Tree, Zone, answer_authoritatively
 from mxseal.vocabulary.faults import UnavailableFault
 from mxseal.vocabulary.names import Address, HostName
+from mxseal.wiring import WorldSettings
 
 _ATTACKER = "mx.attacker.test"
 _NAME_SERVERS = ("ns1.hoster.test", "ns2.hoster.test")
 _PORT_ATTEMPTS = 20
 _BACKLOG = 128
 _SHARED_MX = ("mx1.mailhost.test", "mx2.mailhost.test")
-
-Result = TypeVar("Result")
 
 
 class Lab:
@@ -126,6 +125,19 @@ class Lab:
         return self._resolver_address, self.dns_port
 
     @property
+    def world(self) -> WorldSettings:
+        """What points any command, and `wiring.World`, at this laboratory while it runs."""
+        return WorldSettings(
+            resolvers=(self.resolver,),
+            trust_anchor=self._home / "root.key",
+            ca_file=self._home / "ca.pem",
+            smtp_port=self.smtp_port,
+            https_port=self.https_port,
+            dns_port=self.dns_port,
+            allow_private=True,
+        )
+
+    @property
     def forging_resolver(self) -> tuple[Address, int]:
         """The same internet, seen through an attacker who forges every domain's answers."""
         return self._forging_address, self.dns_port
@@ -177,6 +189,8 @@ class Lab:
         try:
             self._build()
             await self._listen()
+            (self._home / "ca.pem").write_bytes(self.ca_pem)
+            (self._home / "root.key").write_text(self.trust_anchor)
         except BaseException:
             await self._stop()
             raise
@@ -409,15 +423,19 @@ class Lab:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         if behaviour is Behaviour.OLD_TLS:
             _only_old_tls(context)
-        if self._directory is None:
-            raise RuntimeError("the laboratory is not running")
-        path = self._directory / "key-and-chain.pem"
+        path = self._home / "key-and-chain.pem"
         for certificate in certificates:
             path.touch(mode=0o600)
             path.write_bytes(certificate.pem())
             context.load_cert_chain(path)
             path.unlink()
         return context
+
+    @property
+    def _home(self) -> Path:
+        if self._directory is None:
+            raise RuntimeError("the laboratory is not running")
+        return self._directory
 
     # --- answering DNS ---
 

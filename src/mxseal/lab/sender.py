@@ -17,10 +17,6 @@ import dns.message
 import dns.rdatatype
 import msgspec
 
-from mxseal.adapters.clock import SystemClock
-from mxseal.adapters.dns import ValidatingResolver
-from mxseal.adapters.dns.anchors import parse_trust_anchors
-from mxseal.adapters.https.policies import PolicyFetcher
 from mxseal.adapters.tls import Connection, explain, probing_context
 from mxseal.decisions.authentication import NotListed, verify_dane, verify_mta_sts
 from mxseal.decisions.delivery import Course, HostRequirement, Level
@@ -44,6 +40,7 @@ from mxseal.standards.starttls import (
 from mxseal.vocabulary.names import Address, HostName, NextHop
 from mxseal.vocabulary.observations import KeyKind
 from mxseal.vocabulary.rejection import printable
+from mxseal.wiring import World
 
 CLIENT = HostName("mail.sender.test")
 _SESSION = 10.0
@@ -298,32 +295,27 @@ class StrictSender:
 
     def __init__(self, lab: Lab) -> None:
         self._lab = lab
-        self._clock = SystemClock()
-        self._roots = Roots(lab.roots)
-        self._anchors = parse_trust_anchors(lab.trust_anchor, source="the laboratory's root")
         self._policies: dict[HostName, CachedPolicy] = {}
         self.another_day()
 
     def another_day(self) -> None:
         """Let all DNS answers expire."""
-        self.resolver = ValidatingResolver([self._lab.resolver], anchors=self._anchors)
-        self.fetcher = PolicyFetcher(
-            self.resolver, roots=self._lab.roots, allow_private=True, port=self._lab.https_port
-        )
+        self._world = World(self._lab.world)
 
     async def send(self, letter: Letter) -> tuple[Discovery, Result]:
         """Find out what the letter's domain is owed, and deliver accordingly or not at all."""
+        world = self._world
         discovery = await discover_delivery(
             NextHop(host=letter.domain),
-            resolver=self.resolver,
-            policy_hosts=self.fetcher,
-            clock=self._clock,
+            resolver=world.resolver,
+            policy_hosts=world.policy_hosts,
+            clock=world.clock,
             cached=self._policies.get(letter.domain),
         )
         policy = discovery.decision.policy
         if policy is not None and policy.keep is not None:
             self._policies[letter.domain] = policy.keep
         result = await send_strictly(
-            letter, discovery, port=self._lab.smtp_port, roots=self._roots, at=self._clock.now()
+            letter, discovery, port=self._lab.smtp_port, roots=world.judging_roots, at=world.clock.now()
         )
         return discovery, result
