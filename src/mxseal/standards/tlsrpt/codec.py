@@ -112,6 +112,10 @@ _NOT_BRACKETS: Final = bytes(octet for octet in range(256) if octet not in b"[]{
 _ONE_KIND: Final = bytes.maketrans(b"{}", b"[]")
 _STRING: Final = r'"(?:[^"\\]++|\\.)*+"'
 _STRING_OCTETS: Final = re.compile(_STRING.encode(), re.DOTALL)
+_STRING_OR_BRACKET_OCTETS: Final = re.compile(rb"%b|[\[\]{}]" % _STRING.encode(), re.DOTALL)
+_RUN: Final = b"[" * (MAX_DEPTH + 1)
+_SEARCHED: Final = 1024 * 1024
+"""Octets in which the place of too deep nesting is looked for."""
 _STRING_OR_BRACKET: Final = re.compile(rf"{_STRING}|[\[\]{{}}]", re.DOTALL)
 _BLANK: Final = re.compile(r"[ \t\r\n]*")
 _SCALAR: Final = re.compile(rf"{_STRING}|[^,\]}} \t\r\n]+", re.DOTALL)
@@ -126,14 +130,21 @@ def _too_deep(body: bytes) -> int | None:
     # One kind of bracket, so that each pass takes away the innermost level and no more.
     brackets = _STRING_OCTETS.sub(b"", body).translate(_ONE_KIND, _NOT_BRACKETS)
     for _ in range(MAX_DEPTH):
+        # A long run is too deep whatever follows: megabytes of it are not worth a pass each.
+        if not brackets or _RUN in brackets:
+            break
         brackets = brackets.replace(b"[]", b"")
-    if not brackets:
-        return None
+    return _place_of_depth(body) if brackets else None
+
+
+def _place_of_depth(body: bytes) -> int | None:
     depth = 0
-    for found in re.finditer(rb"%b|[\[\]{}]" % _STRING.encode(), body, re.DOTALL):
+    for found in _STRING_OR_BRACKET_OCTETS.finditer(body):
         depth += 1 if found[0] in b"[{" else -1 if found[0] in b"]}" else 0
         if depth > MAX_DEPTH:
             return found.start()
+        if found.start() > _SEARCHED:
+            return 0
     # Brackets that do not pair are malformed JSON, which the decoder tells better.
     return None
 
