@@ -104,11 +104,81 @@ def up(directory: Path | None, extra: int, attacks: tuple[str, ...], as_json: bo
     return 0
 
 
+_LAB: Final = click.option(
+    "--lab",
+    "where",
+    envvar="MXSEAL_LAB",
+    default="auto",
+    metavar="DIR|auto",
+    help="The directory of the laboratory.  [env: MXSEAL_LAB]",
+)
+
+
+@lab.command("attack")
+@click.argument("domain")
+@click.argument("attack")
+@_LAB
+def attack_domain(domain: str, attack: str, where: str) -> int:
+    """Let the attacker act on a domain of the laboratory that is up.
+
+    ATTACK is one of strip-starttls, refuse-starttls, inject, other-certificate,
+    forge-dns, policy-host-down, tarpit.  'mxseal lab calm' ends it.
+    """
+    from mxseal.lab.control import ask
+
+    _parse_attack(f"{domain}={attack}")
+    ask(_directory(where), "attack", domain, attack)
+    sys.stdout.write(f"{attack} at {domain} until: mxseal lab calm {domain}\n")
+    return 0
+
+
+@lab.command("calm")
+@click.argument("domain")
+@_LAB
+def calm_domain(domain: str, where: str) -> int:
+    """End the attack on a domain, also one that its scenario began with."""
+    from mxseal.lab.control import ask
+
+    ask(_directory(where), "calm", domain)
+    sys.stdout.write(f"nobody attacks {domain}\n")
+    return 0
+
+
+@lab.command("mail")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document, with the letters' contents.")
+@_LAB
+def list_mail(as_json: bool, where: str) -> int:
+    """Show the letters that the laboratory's hosts have taken, and who could read them."""
+    from mxseal.lab.control import ask
+    from mxseal.vocabulary.rejection import printable
+
+    letters = ask(_directory(where), "mail")
+    if as_json:
+        print_json("lab-mail", {"letters": letters})
+        return 0
+    for letter in letters:
+        way = letter["tls"] or "in clear"
+        read = "read by the attacker" if letter["attacker_read"] else "read by nobody else"
+        to = ", ".join(letter["recipients"])
+        sys.stdout.write(printable(f"{letter['sender']} → {to}  at {letter['host']}, {way}, {read}") + "\n")
+    if not letters:
+        sys.stdout.write("no letter has arrived yet\n")
+    return 0
+
+
+def _directory(where: str) -> Path:
+    """The directory that ``--lab`` names; raises `UnavailableFault` if no laboratory is up there."""
+    home = default_directory() if where == "auto" else Path(where)
+    read_description(home)
+    return home
+
+
 async def _keep_up(home: Path, extra: int, attacks: list[tuple[str, Any]], as_json: bool) -> None:
     import asyncio
     import signal
 
     from mxseal.lab import Lab
+    from mxseal.lab.control import serve
 
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -122,6 +192,7 @@ async def _keep_up(home: Path, extra: int, attacks: list[tuple[str, Any]], as_js
                 raise UsageFault(
                     f"--attack: the laboratory has no domain {domain!r}", cure="'mxseal lab list' tells them"
                 ) from None
+        control = await serve(running, home)
         description = _write(home, running)
         try:
             if as_json:
@@ -131,6 +202,7 @@ async def _keep_up(home: Path, extra: int, attacks: list[tuple[str, Any]], as_js
             sys.stdout.flush()
             await stop.wait()
         finally:
+            control.close()
             for name in _FILES:
                 (home / name).unlink(missing_ok=True)
     if not as_json:
@@ -139,7 +211,7 @@ async def _keep_up(home: Path, extra: int, attacks: list[tuple[str, Any]], as_js
 
 # --- the directory ---
 
-_FILES: Final = (DESCRIPTION, "ca.pem", "root.key", "env")
+_FILES: Final = (DESCRIPTION, "ca.pem", "root.key", "env", "control")
 
 
 def default_directory() -> Path:
@@ -237,12 +309,16 @@ def _parse_attack(text: str) -> tuple[str, Any]:
     from mxseal.lab.attacks import Attack
 
     domain, equals, name = text.partition("=")
-    if not equals or name not in list(Attack):
+    if not equals:
         raise UsageFault(
-            f"--attack {text!r}: not of the form DOMAIN=ATTACK", cure="attacks are: " + ", ".join(Attack)
+            f"--attack {text!r}: not of the form DOMAIN=ATTACK", cure=_ATTACKS + ", ".join(Attack)
         )
+    if name not in list(Attack):
+        raise UsageFault(f"no such attack: {name!r}", cure=_ATTACKS + ", ".join(Attack))
     return domain, Attack(name)
 
+
+_ATTACKS: Final = "attacks are: "
 
 # --- what people see ---
 
@@ -301,6 +377,7 @@ def _print_ready(home: Path, description: LabDescription, running: "Lab") -> Non
     out.print(Text("Try, in another terminal:", "dim"))
     out.print(Text(f"  . {home}/env", "bold"))
     out.print(Text("  mxseal check good-dane.test tlsa-mismatch.test", "bold"))
+    out.print(Text("  mxseal lab attack good-dane.test strip-starttls", "bold"))
     out.print(Text("or, without the environment:", "dim"))
     out.print(Text("  mxseal check good-dane.test " + " ".join(description.options())), soft_wrap=True)
     out.print()
