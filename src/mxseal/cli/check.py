@@ -1,8 +1,8 @@
 """``mxseal check``: what would a strict sender see at a domain, what is wrong, which line mends it."""
 
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
+from contextlib import aclosing, contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final
 
@@ -93,7 +93,7 @@ def check(
         names = _names(domains, source)
         total = len(names)
         run = _examined(names, world, earlier, all_servers=all_servers, jobs=jobs, save=save)
-    return asyncio.run(_print(run, output, total, strict=strict))
+    return asyncio.run(_run(run, output, total, strict=strict))
 
 
 # --- which domains -----------------------------------------------------------------------------------
@@ -170,7 +170,7 @@ def read_evidence(path: Path) -> "Iterator[Evidence]":
 
 async def _replayed(
     path: Path, settings: WorldSettings, earlier: "dict[HostName, Evidence]"
-) -> "AsyncIterator[tuple[int, Judgement]]":
+) -> "AsyncGenerator[tuple[int, Judgement]]":
     from mxseal.decisions.checkup import judge
     from mxseal.standards.certificate import Roots
     from mxseal.wiring import open_world
@@ -194,7 +194,7 @@ async def _examined(
     all_servers: bool,
     jobs: int,
     save: Path | None,
-) -> "AsyncIterator[tuple[int, Judgement]]":
+) -> "AsyncGenerator[tuple[int, Judgement]]":
     """Judgements as they become known, with the domain's place in `names`."""
     from mxseal.decisions.checkup import judge
     from mxseal.wiring import open_world
@@ -286,6 +286,14 @@ def _write_line(file: IO[bytes], path: Path, line: bytes) -> None:
 
 
 # --- what is printed ---------------------------------------------------------------------------------
+
+
+async def _run(
+    run: "AsyncGenerator[tuple[int, Judgement]]", output: str | None, total: int, *, strict: bool
+) -> int:
+    # Closed here and now, also if the reader of our output goes away.
+    async with aclosing(run):
+        return await _print(run, output, total, strict=strict)
 
 
 async def _print(

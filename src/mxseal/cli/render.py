@@ -55,6 +55,8 @@ _SENDERS: Final = {
 _WIDEST: Final = 100
 _LONGEST_NAME: Final = 40
 _INDENT: Final = "  "
+_EVIDENCE: Final = 6
+"""Lines below a finding; JSON has all of them."""
 
 
 def render(out: "Console", judgement: Judgement) -> None:
@@ -193,20 +195,30 @@ def _finding(finding: Finding, width: int) -> Iterator["Text"]:
     hang = " " * (len(_INDENT) + len(head))
     for line in body[1:]:
         yield _text(hang, line)
-    section = f"({finding.section})"
-    cures = finding.cure.split("\n") if finding.cure else [""]
-    for number, line in enumerate(cures):
-        # A line to paste is never wrapped; the section stands behind the last one if it fits.
-        arrow = "→ " if number == 0 else "  "
-        last = number == len(cures) - 1
-        fits = len(hang) + len(line) + len(section) + 4 <= width
-        tail = f"  {section}" if last and fits else ""
-        yield _text(hang, (arrow, "bold"), (line, "green"), (tail, "dim"))
-        if last and not fits:
-            yield _text(hang, "  ", (section, "dim"))
-    if finding.severity in (Severity.BROKEN, Severity.OPEN):
-        for line in finding.evidence[:6]:
+    yield from _cure(finding, hang, width)
+    if finding.severity is not Severity.NOTE:
+        for line in finding.evidence[:_EVIDENCE]:
             yield _text(hang, (f"  {line}", "dim"))
+
+
+def _cure(finding: Finding, hang: str, width: int) -> Iterator["Text"]:
+    """The cure, and behind its last line, if there is room, the section."""
+    given: list[str] = []
+    for line in finding.cure.split("\n"):
+        room = max(30, width - len(hang) - 2)
+        given += [line] if _is_to_paste(line) else textwrap.wrap(line, room) or [""]
+    section = f"({finding.section})"
+    fits = len(hang) + 2 + len(given[-1]) + 2 + len(section) <= width
+    for number, line in enumerate(given, 1):
+        tail = f"  {section}" if fits and number == len(given) else ""
+        yield _text(hang, ("→ " if number == 1 else "  ", "bold"), (line, "green"), (tail, "dim"))
+    if not fits:
+        yield _text(hang, "  ", (section, "dim"))
+
+
+def _is_to_paste(line: str) -> bool:
+    """A record or a command, which must stay in one line."""
+    return ". IN " in line or line.startswith(("openssl ", "mxseal ")) or "  openssl " in line
 
 
 # --- senders -----------------------------------------------------------------------------------------

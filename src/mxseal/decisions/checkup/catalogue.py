@@ -104,7 +104,7 @@ CATALOGUE: Final[Mapping[str, Entry]] = _table(
         "RFC 5321 §5.1",
         """The name exists, but senders find no host to connect to and return the mail.  If no mail is wanted, the
         null MX says so clearly.""",
-        "{domain}. IN MX 10 mail.{domain}.   (or, for no mail at all:  {domain}. IN MX 0 .)",
+        "{domain}. IN MX 10 mail.{domain}.\nor, for no mail at all:  {domain}. IN MX 0 .",
     ),
     (
         "MX006",
@@ -122,7 +122,7 @@ CATALOGUE: Final[Mapping[str, Entry]] = _table(
         "RFC 5321 §5.1",
         """An MX record names a host; an address in its place is read as a name in the top-level domain "1" and is
         never found.  Senders skip this record, and return the mail if there is no other.""",
-        "{domain}. IN MX {preference} mail.{domain}.   with an A record for mail.{domain}",
+        "{domain}. IN MX {preference} mail.{domain}.\nand an A record for mail.{domain}",
     ),
     (
         "MX008",
@@ -430,7 +430,7 @@ CATALOGUE: Final[Mapping[str, Entry]] = _table(
         "There is no MTA-STS record",
         "RFC 8461 §3.1",
         """Senders that know MTA-STS but not DANE (Google, Microsoft in part, Yahoo and others) are not told to use TLS.""",
-        '{record_name}. IN TXT "v=STSv1; id={id};"   together with a policy at {url}',
+        '{record_name}. IN TXT "v=STSv1; id={id};"\nand a policy, in mode testing for the first weeks, at {url}',
     ),
     (
         "STS002",

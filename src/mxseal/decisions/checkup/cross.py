@@ -19,7 +19,7 @@ def judge_whole(facts: Facts) -> Iterator[Finding]:
     yield finding(
         "TLS001",
         facts.domain,
-        f"mail to {facts.domain} can be read and taken by who sits in the path: {_why(facts)}",
+        f"whoever sits in the path can read and take mail to {facts.domain}: {_why(facts)}",
     )
 
 

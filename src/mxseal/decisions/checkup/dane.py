@@ -1,6 +1,7 @@
 """DANE: TLSA records against what the MX hosts show (RFC 7672, RFC 7671)."""
 
 from collections.abc import Iterator
+from functools import lru_cache
 
 from mxseal.decisions.checkup.facts import Facts, HostFacts, SessionFacts
 from mxseal.decisions.checkup.wording import day, finding, listed, why_failed
@@ -216,14 +217,20 @@ def _is_matched(host: HostFacts, record: TlsaData) -> bool:
     return False
 
 
+@lru_cache(maxsize=512)
+def _mistake(record: TlsaData, chain: tuple[bytes, ...]) -> str | None:
+    """Some hundred digests; hosts that many domains share are looked at once."""
+    parsed = (parse_certificate(octets) for octets in chain[:16])
+    return recognise_wrong_digest(record, [one for one in parsed if isinstance(one, Certificate)])
+
+
 def _wrong_digests(host: HostFacts) -> Iterator[Finding]:
     told: set[TlsaData] = set()
     for session in host.handshakes:
-        chain = _certificates_of(session)
         for record in host.usability.usable:
             if record in told or _is_matched(host, record):
                 continue
-            mistake = recognise_wrong_digest(record, chain)
+            mistake = _mistake(record, session.chain)
             if mistake is not None:
                 told.add(record)
                 yield finding(

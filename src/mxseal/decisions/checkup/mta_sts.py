@@ -73,7 +73,7 @@ def _record(facts: Facts) -> Iterator[Finding]:
 
 def _broken_record(facts: Facts, name: str, rejection: Rejection) -> Finding:
     sentence = f"the MTA-STS record of {facts.domain} cannot be read: {rejection}"
-    return _about_record(facts, "STS003", name, sentence, rejection.with_caret().splitlines())
+    return _about_record(facts, "STS003", name, sentence, rejection.with_caret().splitlines()[1:])
 
 
 def _about_record(
@@ -159,7 +159,7 @@ def _broken_policy(facts: Facts, rejection: Rejection) -> Finding:
         "STS014",
         facts.policy_url,
         f"the policy cannot be read: {rejection}",
-        evidence=rejection.with_caret().splitlines(),
+        evidence=rejection.with_caret().splitlines()[1:],
         policy="\n".join(lines),
     )
 

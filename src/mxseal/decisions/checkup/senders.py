@@ -182,7 +182,7 @@ def _opportunistic(session: SessionFacts) -> _Attempt:
     match session.session.outcome:
         case Handshake(version=version):
             return _Attempt(
-                Fate.DELIVERED, Protection.ENCRYPTED, f"by {version}, to whoever answers: nothing is checked"
+                Fate.DELIVERED, Protection.ENCRYPTED, f"by {version}, to whoever answers, unchecked"
             )
         case StarttlsNotOffered() | StarttlsRefused():
             return _Attempt(

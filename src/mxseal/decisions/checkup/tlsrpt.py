@@ -53,7 +53,7 @@ def _broken(name: str, domain: str, rejection: Rejection) -> Finding:
         "RPT002",
         name,
         f"the TLSRPT record of {domain} cannot be read: {rejection}",
-        evidence=rejection.with_caret().splitlines(),
+        evidence=rejection.with_caret().splitlines()[1:],
         record_name=name,
         domain=domain,
     )
