@@ -94,7 +94,10 @@ def drive(coroutine):
 
 
 def look_up(name, state):
-    _, ipv4, ipv6, tlsa = HOST_STATES[state]
+    return look_up_answers(name, *HOST_STATES[state][1:])
+
+
+def look_up_answers(name, ipv4, ipv6, tlsa):
     texts = {RecordType.A: ipv4, RecordType.AAAA: ipv6, RecordType.TLSA: tlsa}
 
     async def resolve(asked, kind):
@@ -396,6 +399,35 @@ def test_no_fault_in_dns_makes_it_weaker():
             for fault in ("bogus", "timeout"):
                 assert_not_weaker(before, decided(group, fault, sts_key, mixed), (group, fault, sts_key))
     assert pairs > 10_000
+
+
+def single_answers():
+    """A, AAAA and TLSA of one host, without faults.  One zone: both addresses have the same security."""
+    kinds = ("found", "nodata", "nxdomain")
+    for security, ipv4, ipv6 in itertools.product(("secure", "insecure"), kinds, kinds):
+        for tlsa in ("secure found", "secure unusable", "secure nodata", "insecure found", "insecure nodata"):
+            yield f"{security} {ipv4}", f"{security} {ipv6}", tlsa
+
+
+def test_no_fault_in_any_single_answer_makes_it_weaker():
+    """The same law one step deeper: through the discovery of RFC 7672 §2.2, answer by answer."""
+    name, pairs = LISTED[0], 0
+    for answers in single_answers():
+        for mx_text, sts_key in itertools.product(("secure found", "insecure found"), (ENFORCE, ABSENT)):
+
+            def judge(texts, mx_text=mx_text, sts_key=sts_key):
+                knowledge = HostKnowledge(name, 10, look_up_answers(name, *texts))
+                return decide(DOMAIN, mx(mx_text), [knowledge], sts(*sts_key), now=NOW)
+
+            before = judge(answers)
+            for worse in itertools.product(*((text, "timeout", "bogus") for text in answers)):
+                after = judge(worse)
+                assert_not_weaker(before, after, (answers, worse, mx_text, sts_key))
+                pairs += 1
+                if answers[0] == "insecure found" == worse[0]:
+                    # RFC 7672 §2.2.2: without signed addresses nobody asks for TLSA records, broken or not.
+                    assert after.hosts[0].level is before.hosts[0].level
+    assert pairs > 9_000
 
 
 def sts_faults(record, fetch, cache):
