@@ -10,7 +10,7 @@ def sts() -> None:
     """MTA-STS records and policies: read and judge them (RFC 8461)."""
 
 
-@sts.command()
+@sts.command(short_help="Judge a TXT record.")
 @click.argument("text")
 @click.option("--json", "as_json", is_flag=True, help="The verdict as JSON.")
 def record(text: str, *, as_json: bool) -> int:
@@ -28,7 +28,7 @@ def record(text: str, *, as_json: bool) -> int:
     return accepted("sts-record", verdict, "A valid MTA-STS record.", rows, as_json=as_json)
 
 
-@sts.command()
+@sts.command(short_help="Judge a policy file.")
 @click.argument("file", metavar="FILE")
 @click.option("--json", "as_json", is_flag=True, help="The verdict as JSON.")
 def policy(file: str, *, as_json: bool) -> int:

@@ -10,7 +10,7 @@ def tlsrpt() -> None:
     """TLSRPT records: read and judge them (RFC 8460)."""
 
 
-@tlsrpt.command()
+@tlsrpt.command(short_help="Judge a TXT record.")
 @click.argument("text")
 @click.option("--json", "as_json", is_flag=True, help="The verdict as JSON.")
 def record(text: str, *, as_json: bool) -> int:
