@@ -46,7 +46,7 @@ def policy(*patterns: str) -> Policy:
         (Flaw.SELF_SIGNED, Distrust.SELF_SIGNED, ResultType.CERTIFICATE_NOT_TRUSTED),
         (Flaw.CN_ONLY, Distrust.NAME_MISMATCH, ResultType.CERTIFICATE_HOST_MISMATCH),
         (Flaw.UNKNOWN_CA, Distrust.UNKNOWN_ISSUER, ResultType.CERTIFICATE_NOT_TRUSTED),
-        (Flaw.NO_INTERMEDIATE, Distrust.UNKNOWN_ISSUER, ResultType.CERTIFICATE_NOT_TRUSTED),
+        (Flaw.NO_INTERMEDIATE, Distrust.MISSING_INTERMEDIATE, ResultType.CERTIFICATE_NOT_TRUSTED),
     ],
 )
 @pytest.mark.parametrize("key_type", list(KeyType))

@@ -80,7 +80,6 @@ def certify(
     hash_name: str = "SHA256",
     pss: bool = False,
     key_ids: bool = True,
-    where: bool = False,
     serial: int = 0,
 ) -> bytes:
     """A certificate in DER; `issuer` None makes it self-signed. `ca` None leaves basicConstraints out."""
@@ -116,12 +115,6 @@ def certify(
     if critical:
         unknown = x509.UnrecognizedExtension(x509.ObjectIdentifier(critical), b"\x05\x00")
         builder = builder.add_extension(unknown, critical=True)
-    if where:
-        location = x509.AccessDescription(
-            x509.oid.AuthorityInformationAccessOID.CA_ISSUERS,
-            x509.UniformResourceIdentifier("http://ca.example/i.crt"),
-        )
-        builder = builder.add_extension(x509.AuthorityInformationAccess([location]), critical=False)
     if key_ids:
         own = x509.SubjectKeyIdentifier.from_public_key(key(key_name).public_key())
         above = x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key())
@@ -434,7 +427,7 @@ class Workshop:
             "good": (leaf, inter, root),
             "root not sent": (leaf, inter),
             "leaf alone": (leaf,),
-            "leaf alone that tells its issuer": (self.leaf(where=True),),
+            "leaf and a stranger": (leaf, self.stranger),
             "issued by the root": (self.leaf("Root"), root),
             "issued by the root, root not sent": (self.leaf("Root"),),
             "two intermediates": (self.leaf("Second"), second, inter, root),

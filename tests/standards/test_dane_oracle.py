@@ -61,6 +61,9 @@ KINDS = {
 }
 
 
+ANSWERS: dict["Case", tuple[str, int, str]] = {}
+
+
 class Case(NamedTuple):
     shape: str
     what: str
@@ -202,6 +205,10 @@ def told(verdict: Verdict) -> tuple[str, int]:
 
 
 def asked(case: Case, workshop: Any, openssl: Any) -> tuple[str, int, str]:
+    """OpenSSL's verdict; each question is put once a session."""
+    known = ANSWERS.get(case)
+    if known is not None:
+        return known
     verdict: tuple[str, int, str] = openssl.verify(
         case.chain,
         workshop.key("leaf"),
@@ -209,6 +216,7 @@ def asked(case: Case, workshop: Any, openssl: Any) -> tuple[str, int, str]:
         at=workshop.NOW + case.after,
         records=case.records,
     )
+    ANSWERS[case] = verdict
     return verdict
 
 

@@ -16,6 +16,7 @@ from datetime import datetime
 from typing import Final
 
 import msgspec
+from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 
 from mxseal.standards.certificate import der, keys
 from mxseal.standards.certificate.constraints import constraints_of, violation
@@ -101,6 +102,7 @@ class Search:
         unique = dict.fromkeys([leaf, *others])
         self.certificates: tuple[Certificate, ...] = tuple(unique)[:MAX_CERTIFICATES]
         self._signed: dict[tuple[bytes, bytes], bool] = {}
+        self._keys: dict[bytes, PublicKeyTypes | None] = {}
         self._steps = 0
         self._exhausted = False
         self._failures: list[Untrusted] = []
@@ -207,16 +209,10 @@ class Search:
             self._fail(
                 Distrust.UNKNOWN_ISSUER, f"the chain ends at {issuer}, which is no trust anchor", depth
             )
-        elif (
-            depth == 0
-            and not any(one.is_ca for one in self.certificates[1:])
-            and (top.tells_where_its_issuer_is or self._roots.knows_organization(top.issuer_organization))
-        ):
-            self._fail(
-                Distrust.MISSING_INTERMEDIATE,
-                f"the server does not send the certificate of {issuer}, which issued its own",
-                depth,
-            )
+        elif depth == 0 and not any(one.is_ca for one in self.certificates[1:]):
+            # Public CAs sign with intermediates, so most likely the server should send one.
+            detail = f"the server does not send the certificate of {issuer}, which issued its own and is no trust anchor"
+            self._fail(Distrust.MISSING_INTERMEDIATE, detail, depth)
         else:
             self._fail(
                 Distrust.UNKNOWN_ISSUER,
@@ -254,7 +250,9 @@ class Search:
         if len(self._signed) >= MAX_SIGNATURES:
             self._exhausted = True
             return False
-        result = child.is_signed_by(keys.load_key(spki))
+        if spki not in self._keys:
+            self._keys[spki] = keys.load_key(spki)
+        result = child.is_signed_by(self._keys[spki])
         self._signed[child.der, spki] = result
         return result
 

@@ -23,7 +23,6 @@ class Roots:
         """From certificates in DER."""
         self._by_subject: dict[bytes, list[Certificate]] = {}
         self._certificates: dict[bytes, Certificate] = {}
-        self._organizations: frozenset[str] | None = None
         self.rejected: list[Rejection] = []
         for octets in certificates:
             certificate = parse_certificate(octets)
@@ -50,12 +49,6 @@ class Roots:
     def named(self, subject_key: bytes) -> list[Certificate]:
         """The anchors with this subject (`Certificate.subject_key`)."""
         return self._by_subject.get(subject_key, [])
-
-    def knows_organization(self, organization: str) -> bool:
-        """Whether some anchor belongs to this organization; for telling messages only."""
-        if self._organizations is None:
-            self._organizations = frozenset(root.organization for root in self)
-        return bool(organization) and organization in self._organizations
 
 
 def pem_certificates(text: bytes | str) -> list[bytes]:
