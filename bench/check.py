@@ -102,6 +102,7 @@ def ours(domains: list[str], resolver: str, directory: Path) -> dict:
         str(directory / "ca.pem"),
         "--trust-anchor",
         str(directory / "root.ds"),
+        "--from",
         "-",
     ]
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
