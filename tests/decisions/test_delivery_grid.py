@@ -600,13 +600,7 @@ def test_hosts_that_were_not_looked_at_keep_the_answer_from_sinking():
 def test_the_lifetime_is_that_of_the_shortest_lived_piece(ttls, sts_ttl, expires_in, seconds):
     the_mx = msgspec.structs.replace(mx("secure found"), ttl=ttls[0])
     (plain,) = build((D,))
-    lookup = plain.tlsa
-    lookup = msgspec.structs.replace(
-        lookup,
-        ipv4=msgspec.structs.replace(lookup.ipv4, ttl=ttls[1]),
-        ipv6=msgspec.structs.replace(lookup.ipv6, ttl=ttls[1]),
-        questions=tuple(msgspec.structs.replace(q, ttl=ttls[1]) for q in lookup.questions),
-    )
+    lookup = long_lived(plain.tlsa, ttls[1])
     cached = None
     if expires_in is not None:
         cached = CachedPolicy("1", POLICIES["enforce"], NOW - timedelta(seconds=604800 - expires_in))
@@ -625,6 +619,26 @@ def test_after_trouble_it_is_worth_asking_again_soon():
         ((D,), "secure found", ("failed", None, None)),
     ]:
         assert decided(group, mx_text, sts_key).valid_until == NOW + timedelta(seconds=60)
+
+
+@pytest.mark.parametrize("fetch", ["failed", "invalid"])
+@pytest.mark.parametrize("cache", [None, "enforce"])
+def test_a_policy_host_is_asked_again_after_five_minutes(fetch, cache):
+    hosts = [
+        msgspec.structs.replace(host(0, "unsigned", True), tlsa=long_lived(LOOKUPS[LISTED[0], "unsigned"]))
+    ]
+    the_mx = msgspec.structs.replace(mx("insecure found"), ttl=86400)
+    decision = decide(DOMAIN, the_mx, hosts, sts("new id", fetch, cache), now=NOW)
+    assert decision.valid_until == NOW + timedelta(minutes=5)
+
+
+def long_lived(lookup, ttl=86400):
+    return msgspec.structs.replace(
+        lookup,
+        ipv4=msgspec.structs.replace(lookup.ipv4, ttl=ttl),
+        ipv6=msgspec.structs.replace(lookup.ipv6, ttl=ttl),
+        questions=tuple(msgspec.structs.replace(question, ttl=ttl) for question in lookup.questions),
+    )
 
 
 def test_no_text_from_outside_reaches_a_reason_unescaped():

@@ -53,6 +53,7 @@ from mxseal.vocabulary.observations import (
     Answer,
     Evidence,
     Outcome,
+    PolicyFetchFailed,
     Security,
     TlsaData,
     TlsaLookup,
@@ -91,6 +92,10 @@ LONGEST: Final = timedelta(hours=1)
 """And at most so long, so that a change is seen within the hour even behind a TTL of a week."""
 AFTER_TROUBLE: Final = timedelta(seconds=60)
 """Where a lookup failed, it is worth to ask again soon."""
+
+
+AFTER_FAILED_FETCH: Final = timedelta(minutes=5)
+"""Where no policy could be fetched: RFC 8461 §3.3 asks for five minutes or more between attempts."""
 
 
 class Level(StrEnum):
@@ -604,7 +609,7 @@ def _valid_until(
 
     The lower bound may make it outlive a policy by seconds, which is stronger, not weaker.
     """
-    seconds: list[int] = []
+    seconds = [int(LONGEST.total_seconds())]
     trouble = answer.kind is Kind.TEMP
     for used in answers:
         if _is_unknown(used):
@@ -614,11 +619,11 @@ def _valid_until(
     if sts.record_ttl is not None:
         seconds.append(sts.record_ttl)
     trouble = trouble or isinstance(sts.record, RecordUnanswered) or policy.wants_fetch
-    until = now + LONGEST
-    if seconds:
-        until = min(until, now + timedelta(seconds=min(max(0, min(seconds)), int(LONGEST.total_seconds()))))
+    until = now + timedelta(seconds=max(0, min(seconds)))
     if policy.expires is not None and policy.policy is not None and policy.policy.mode is not Mode.NONE:
         until = min(until, policy.expires)
+    if isinstance(sts.fetched, Rejection | PolicyFetchFailed):
+        until = min(until, now + AFTER_FAILED_FETCH)
     if trouble:
         until = min(until, now + AFTER_TROUBLE)
     return max(until, now + SHORTEST)
