@@ -308,13 +308,34 @@ class Builder:
             keys.append(_run("dnssec-keygen", "-q", "-a", *zone.algorithm.split(), origin, cwd=here))
         output = here / "signed"
         if zone.ldns:
-            _run("ldns-signzone", *zone.ldns.split(), "-o", origin, "-f", str(output), str(source), *keys, cwd=here)
+            _run(
+                "ldns-signzone",
+                *zone.ldns.split(),
+                "-o",
+                origin,
+                "-f",
+                str(output),
+                str(source),
+                *keys,
+                cwd=here,
+            )
         else:
             public = "".join((here / f"{key}.key").read_text() for key in keys)
             source.write_text(text + public)
             alone = () if zone.zsk else ("-z",)
             options = (*alone, "-P", "-O", "full", *zone.nsec3.split(), *zone.dates.split())
-            _run("dnssec-signzone", "-q", *options, "-o", origin, "-f", str(output), str(source), *keys, cwd=here)
+            _run(
+                "dnssec-signzone",
+                "-q",
+                *options,
+                "-o",
+                origin,
+                "-f",
+                str(output),
+                str(source),
+                *keys,
+                cwd=here,
+            )
         lines = [
             " ".join(line.split())
             for line in output.read_text().splitlines()
@@ -346,7 +367,9 @@ class Builder:
                 spec.change = change
             tops += self.build(spec, text)
         text = "$TTL 300\n. SOA ns.test. h.test. 1 1 1 1 60\n. NS ns.test.\n"
-        text += "test. NS ns.test.\noptouttld. NS ns.test.\nns.test. A 127.0.0.1\n" + "".join(f"{line}\n" for line in tops)
+        text += "test. NS ns.test.\noptouttld. NS ns.test.\nns.test. A 127.0.0.1\n" + "".join(
+            f"{line}\n" for line in tops
+        )
         anchor = self.build(Zone("."), text)
         (self.place / "anchor.ds").write_text("\n".join(anchor) + "\n")
 

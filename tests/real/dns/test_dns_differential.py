@@ -30,6 +30,7 @@ VERDICT = Flags(dnssec_ok=True, checking_disabled=False, authentic_data=True)
 Question = tuple[str, str]
 S, I, B = Security.SECURE, Security.INSECURE, Security.BOGUS  # noqa: E741
 
+
 class Difference(NamedTuple):
     """Questions whose name ends with `zone` (and, if given, have the type) where a server decides otherwise."""
 
@@ -42,7 +43,11 @@ class Difference(NamedTuple):
 
 DIFFERENCES = (
     Difference(
-        "unbound", "wrongsha2.test", None, S, "RFC 4509 §3: with a SHA-2 DS there, SHA-1 is ignored; we do as BIND"
+        "unbound",
+        "wrongsha2.test",
+        None,
+        S,
+        "RFC 4509 §3: with a SHA-2 DS there, SHA-1 is ignored; we do as BIND",
     ),
     Difference("unbound", "wrongsha2.test", None, I, "the same, for what is below its insecure delegations"),
     Difference(
@@ -59,7 +64,9 @@ DIFFERENCES = (
 UNANSWERABLE = ("loop1.ecdsa256.test",)
 
 
-async def verdicts(server: Server, corpus: Iterable[Question]) -> dict[Question, tuple[Security | None, Outcome]]:
+async def verdicts(
+    server: Server, corpus: Iterable[Question]
+) -> dict[Question, tuple[Security | None, Outcome]]:
     """What a real validating resolver says; None where it says nothing in time."""
     transport = Transport([server], timeout=3)
     gate = asyncio.Semaphore(32)
@@ -121,7 +128,9 @@ def test_our_verdict_is_theirs(hierarchy, corpus, theirs, through):
             if verdict is None or _differs(server, question, verdict):
                 continue
             if (verdict, outcome) != (answer.security, answer.outcome):
-                wrong.append((server, question, verdict, outcome, answer.security, answer.outcome, answer.reason))
+                wrong.append(
+                    (server, question, verdict, outcome, answer.security, answer.outcome, answer.reason)
+                )
     assert not wrong, wrong[:10]
     assert all(answer.reason for answer in ours.values())
     secure = [answer for answer in ours.values() if answer.is_secure]

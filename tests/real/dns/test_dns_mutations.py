@@ -113,7 +113,9 @@ def drop_all(message, rng, others):
 
 
 def flip_rcode(message, rng, others):
-    message.set_rcode(rng.choice((dns.rcode.NOERROR, dns.rcode.NXDOMAIN, dns.rcode.SERVFAIL, dns.rcode.YXDOMAIN)))
+    message.set_rcode(
+        rng.choice((dns.rcode.NOERROR, dns.rcode.NXDOMAIN, dns.rcode.SERVFAIL, dns.rcode.YXDOMAIN))
+    )
 
 
 def flip_flags(message, rng, others):
@@ -156,7 +158,9 @@ def forge_answer(message, rng, others):
 def forge_dname(message, rng, others):
     name = message.question[0].name
     if len(name.labels) > 2:
-        message.answer[:] = [_forged(name.split(rng.randrange(2, len(name.labels)))[1], dns.rdatatype.DNAME, rng)]
+        message.answer[:] = [
+            _forged(name.split(rng.randrange(2, len(name.labels)))[1], dns.rdatatype.DNAME, rng)
+        ]
 
 
 def _sign(rrset: dns.rrset.RRset, signer: dns.name.Name) -> dns.rrset.RRset:
@@ -207,10 +211,7 @@ def replay_renamed(message, rng, others):
     """Another name's RRset with its signature, under the name that was asked for."""
     other = dns.message.from_wire(rng.choice(others))
     name = message.question[0].name
-    message.answer[:] = [
-        dns.rrset.from_rdata(name, rrset.ttl, *rrset)
-        for rrset in other.answer
-    ]
+    message.answer[:] = [dns.rrset.from_rdata(name, rrset.ttl, *rrset) for rrset in other.answer]
 
 
 def rename_owner(message, rng, others):
