@@ -244,8 +244,24 @@ def test_every_chain_with_every_record(workshop: Any, openssl: Any) -> None:
         if expected is None or (mine[0], theirs[0]) != expected[:2] or not what.startswith("2"):
             unexpected[shape, what] = (mine, theirs)
         met.add(key)
+        if expected and expected[2] is OTHER_WAYS:
+            assert "a single path" in noted(shape, what, workshop)
     assert unexpected == {}
     assert met == set(DANE_DIFFERENCES)
+
+
+def noted(shape: str, what: str, workshop: Any) -> str:
+    chain = workshop.shapes()[shape]
+    case = next(case for case in single_records(workshop, shape, chain) if case.what == what)
+    verdict = ours(case, workshop)
+    assert isinstance(verdict, Verified)
+    return " ".join(verdict.notes)
+
+
+def test_nothing_is_noted_of_what_all_accept(workshop: Any) -> None:
+    for shape in ("good", "unordered", "duplicates", "strangers", "impostor beside the right one"):
+        for what in ("3 1 1 leaf", "2 0 1 root", "2 1 0 root", "2 1 2 root"):
+            assert noted(shape, what, workshop) == "", (shape, what)
 
 
 def test_several_records_names_and_times(workshop: Any, openssl: Any) -> None:

@@ -122,7 +122,18 @@ class Search:
         self._roots = roots or Roots()
         if self.leaf in self._roots:
             return self._judged((self.leaf,), Anchor(self.leaf)) or self._failure()
-        return self._extend((self.leaf,)) or self._failure()
+        found = self._extend((self.leaf,))
+        if found is None:
+            return self._failure()
+        return (
+            found
+            if not self._failures
+            else msgspec.structs.replace(found, notes=(*found.notes, self._detour()))
+        )
+
+    def _detour(self) -> str:
+        """A way that looked better came to nothing; those who try a single way end there."""
+        return f"senders that try a single path, as OpenSSL does, may fail: {self._failures[0].detail}"
 
     def _failure(self) -> Untrusted:
         if self._exhausted:
