@@ -7,6 +7,7 @@ traceback is never shown (``MXSEAL_DEBUG=1`` shows it).
 """
 
 import importlib
+import io
 import os
 import sys
 from typing import Any, Final, NoReturn
@@ -94,6 +95,10 @@ def main(argv: list[str] | None = None) -> NoReturn:
 
 def run(argv: list[str] | None = None) -> int:
     """Run the command line and return the exit code; never raises, never shows a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        # In a locale without UTF-8 a sign that it lacks becomes "?", and not an error.
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="replace")
     try:
         result: Any = cli.main(args=argv, prog_name="mxseal", standalone_mode=False)
     except click.exceptions.Abort:

@@ -9,6 +9,7 @@ check`` only has to be told the ports.
 import asyncio
 import errno
 import hashlib
+import os
 import secrets
 import shutil
 import socket
@@ -423,12 +424,8 @@ class Lab:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         if behaviour is Behaviour.OLD_TLS:
             _only_old_tls(context)
-        path = self._home / "key-and-chain.pem"
         for certificate in certificates:
-            path.touch(mode=0o600)
-            path.write_bytes(certificate.pem())
-            context.load_cert_chain(path)
-            path.unlink()
+            _load(context, certificate.pem(), self._home)
         return context
 
     @property
@@ -588,6 +585,21 @@ def _tlsa_text(tlsa: Tlsa, data: bytes) -> str:
         2: lambda octets: hashlib.sha512(octets).hexdigest(),
     }
     return f"{tlsa.usage} {tlsa.selector} {tlsa.matching_type} {digests[tlsa.matching_type](data)}"
+
+
+def _load(context: ssl.SSLContext, pem: bytes, directory: Path) -> None:
+    """Give key and chain to a context, which takes files only: one in memory, where the system has such."""
+    if hasattr(os, "memfd_create"):
+        with os.fdopen(os.memfd_create("mxseal-lab"), "wb") as file:
+            file.write(pem)
+            file.flush()
+            context.load_cert_chain(f"/proc/self/fd/{file.fileno()}")
+        return
+    path = directory / "key-and-chain.pem"
+    path.touch(mode=0o600)
+    path.write_bytes(pem)
+    context.load_cert_chain(path)
+    path.unlink()
 
 
 def _only_old_tls(context: ssl.SSLContext) -> None:
