@@ -1,4 +1,4 @@
-"""dnspython's records → the vocabulary; a record that the vocabulary cannot hold is left out, with a note."""
+"""dnspython's records → the vocabulary; what it has no word for stays in presentation format."""
 
 from typing import Final
 
@@ -21,22 +21,15 @@ MAX_RECORDS: Final = 256
 
 
 def to_records(rdatas: list[dns.rdata.Rdata]) -> tuple[tuple[RecordData, ...], tuple[str, ...]]:
-    """The records in a fixed order, and a sentence about each one that had to be left out."""
-    records: list[RecordData] = []
+    """The records in a fixed order, and a sentence if some had to be left out."""
     notes: list[str] = []
     ordered = sorted(rdatas, key=lambda rdata: rdata.to_digestable())
     if len(ordered) > MAX_RECORDS:
         notes.append(f"{len(ordered) - MAX_RECORDS} records beyond the first {MAX_RECORDS} left out")
-    for rdata in ordered[:MAX_RECORDS]:
-        record = _to_record(rdata)
-        if isinstance(record, str):
-            notes.append(record)
-        else:
-            records.append(record)
-    return tuple(records), tuple(notes)
+    return tuple(map(_to_record, ordered[:MAX_RECORDS])), tuple(notes)
 
 
-def _to_record(rdata: dns.rdata.Rdata) -> RecordData | str:
+def _to_record(rdata: dns.rdata.Rdata) -> RecordData:
     match rdata:
         case dns.rdtypes.IN.A.A() | dns.rdtypes.IN.AAAA.AAAA():
             return AddressData(Address(rdata.address))
