@@ -21,6 +21,7 @@ from mxseal.decisions.delivery import (
     RecordUnanswered,
     StsKnowledge,
     decide,
+    decide_evidence,
 )
 from mxseal.standards.dane import discover
 from mxseal.standards.mta_sts import NoRecord, Policy, Record, parse_policy
@@ -28,8 +29,10 @@ from mxseal.vocabulary.names import Address, HostName
 from mxseal.vocabulary.observations import (
     AddressData,
     Answer,
+    Evidence,
     FetchStage,
     MxData,
+    MxHostEvidence,
     Outcome,
     PolicyFetchFailed,
     RecordType,
@@ -582,6 +585,33 @@ def test_hosts_that_were_not_looked_at_keep_the_answer_from_sinking():
     for unexamined, kind in ((0, Kind.NOT_FOUND), (1, Kind.DANE)):
         decision = decide(DOMAIN, mx("secure found"), hosts, sts(*ABSENT), now=NOW, unexamined=unexamined)
         assert decision.answer.kind is kind
+
+
+def test_hosts_that_were_not_looked_at_keep_mail_from_being_returned():
+    hosts = build((("no address, signed", True),))
+    for unexamined, course in ((0, Course.BOUNCE), (1, Course.DEFER)):
+        decision = decide(DOMAIN, mx("secure found"), hosts, sts(*ABSENT), now=NOW, unexamined=unexamined)
+        assert decision.course is course
+
+
+def test_evidence_is_decided_like_what_it_consists_of():
+    names = LISTED[:2]
+    found = msgspec.structs.replace(mx("secure found"), records=tuple(MxData(10, name) for name in names))
+    txt = Answer("_mta-sts.example.com", RecordType.TXT, Outcome.NO_NAME, SECURE, ttl=300)
+    rpt = Answer("_smtp._tls.example.com", RecordType.TXT, Outcome.NO_NAME, SECURE, ttl=300)
+    for examined, kind in ((names, Kind.NOT_FOUND), (names[:1], Kind.DANE)):
+        evidence = Evidence(
+            domain=DOMAIN,
+            at=NOW,
+            mx=found,
+            hosts=tuple(MxHostEvidence(name, 10, LOOKUPS[name, "signed, no TLSA"]) for name in examined),
+            sts_record=txt,
+            policy_fetch=None,
+            tlsrpt_record=rpt,
+        )
+        assert decide_evidence(evidence, now=NOW).answer.kind is kind
+        alive = CachedPolicy("1", POLICIES["enforce"], NOW - timedelta(days=1))
+        assert decide_evidence(evidence, now=NOW, cached=alive).answer.kind is Kind.SECURE
 
 
 @pytest.mark.parametrize(

@@ -28,13 +28,7 @@ from mxseal.decisions.policy_lifecycle import (
 )
 from mxseal.standards.mta_sts import Policy
 from mxseal.vocabulary.names import HostName
-from mxseal.vocabulary.observations import (
-    Answer,
-    Evidence,
-    Outcome,
-    Security,
-    TlsaState,
-)
+from mxseal.vocabulary.observations import Answer, Evidence, Outcome, Security, TlsaState
 from mxseal.vocabulary.rejection import printable
 
 
@@ -79,7 +73,7 @@ def decide(
         about_mx.append(
             Reason(f"only its {len(hosts)} most preferred MX hosts are looked at, and {unexamined} are not")
         )
-    course = _course(requirements, hosts, policy.enforced)
+    course = _course(requirements, hosts, policy.enforced, unexamined=unexamined)
     if course is not Course.DELIVER and answer.kind is not Kind.TEMP:
         about_mx.append(_WHY_NOT_DELIVERED[course])
     return Decision(
@@ -99,7 +93,9 @@ def decide_evidence(
     """The same for what `check` collected: what a sender would do with mail to this domain."""
     hosts = [HostKnowledge(host.name, host.preference, host.tlsa) for host in evidence.hosts]
     sts = know_sts(evidence.sts_record, evidence.policy_fetch, cached)
-    return decide(evidence.domain, evidence.mx, hosts, sts, now=now, mixed=mixed)
+    named = {record.exchange for record in evidence.mx.mx() if record.exchange is not None}
+    unexamined = len(named - {host.name for host in hosts})
+    return decide(evidence.domain, evidence.mx, hosts, sts, now=now, mixed=mixed, unexamined=unexamined)
 
 
 def nothing_applies(why: Reason, *, now: datetime) -> Decision:
@@ -116,11 +112,15 @@ def nothing_applies(why: Reason, *, now: datetime) -> Decision:
 
 
 def _course(
-    requirements: Sequence[HostRequirement], hosts: Sequence[HostKnowledge], enforced: Policy | None
+    requirements: Sequence[HostRequirement],
+    hosts: Sequence[HostKnowledge],
+    enforced: Policy | None,
+    *,
+    unexamined: int,
 ) -> Course:
     if any(requirement.level is not Level.SKIP for requirement in requirements):
         return Course.DELIVER
-    denied = hosts and all(host.tlsa.state is TlsaState.NO_ADDRESS for host in hosts)
+    denied = hosts and not unexamined and all(host.tlsa.state is TlsaState.NO_ADDRESS for host in hosts)
     proved = denied and all(host.tlsa.ipv4.is_secure and host.tlsa.ipv6.is_secure for host in hosts)
     # RFC 5321 §5.1 wants an error where no MX host has an address.  But a denial that
     # nobody signed must not turn mail back from a domain whose policy names its hosts.

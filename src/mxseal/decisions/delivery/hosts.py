@@ -1,24 +1,11 @@
 """What is owed to one MX host: the table of the package's docstring."""
 
-from mxseal.decisions.delivery.words import (
-    HostKnowledge,
-    HostRequirement,
-    Level,
-    Names,
-    Obstacle,
-)
-from mxseal.decisions.policy_lifecycle import (
-    Reason,
-)
+from mxseal.decisions.delivery.words import HostKnowledge, HostRequirement, Level, Names, Obstacle
+from mxseal.decisions.policy_lifecycle import Reason
 from mxseal.standards.dane import classify, reference_identifiers
 from mxseal.standards.mta_sts import Policy
 from mxseal.vocabulary.names import HostName, parse_host_name
-from mxseal.vocabulary.observations import (
-    Answer,
-    TlsaData,
-    TlsaLookup,
-    TlsaState,
-)
+from mxseal.vocabulary.observations import Answer, TlsaData, TlsaLookup, TlsaState
 from mxseal.vocabulary.rejection import Rejection, printable
 
 

@@ -4,22 +4,10 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
-from mxseal.decisions.delivery.words import (
-    HostKnowledge,
-    Kind,
-    OneAnswer,
-    is_unknown,
-)
-from mxseal.decisions.policy_lifecycle import (
-    EffectivePolicy,
-    RecordUnanswered,
-    StsKnowledge,
-)
+from mxseal.decisions.delivery.words import HostKnowledge, Kind, OneAnswer, is_unknown
+from mxseal.decisions.policy_lifecycle import EffectivePolicy, RecordUnanswered, StsKnowledge
 from mxseal.standards.mta_sts import Mode
-from mxseal.vocabulary.observations import (
-    Answer,
-    PolicyFetchFailed,
-)
+from mxseal.vocabulary.observations import Answer, PolicyFetchFailed
 from mxseal.vocabulary.rejection import Rejection
 
 SHORTEST: Final = timedelta(seconds=30)
@@ -28,8 +16,6 @@ LONGEST: Final = timedelta(hours=1)
 """And at most so long, so that a change is seen within the hour even behind a TTL of a week."""
 AFTER_TROUBLE: Final = timedelta(seconds=60)
 """Where a lookup failed, it is worth to ask again soon."""
-
-
 AFTER_FAILED_FETCH: Final = timedelta(minutes=5)
 """Where no policy could be fetched: RFC 8461 §3.3 asks for five minutes or more between attempts."""
 

@@ -11,14 +11,9 @@ from mxseal.decisions.delivery.words import (
     OneAnswer,
     is_unknown,
 )
-from mxseal.decisions.policy_lifecycle import (
-    Reason,
-)
+from mxseal.decisions.policy_lifecycle import Reason
 from mxseal.standards.mta_sts import Policy
-from mxseal.vocabulary.observations import (
-    TlsaLookup,
-    TlsaState,
-)
+from mxseal.vocabulary.observations import TlsaLookup, TlsaState
 from mxseal.vocabulary.rejection import printable
 
 
@@ -64,7 +59,7 @@ def one_answer(
         )
     if enforced is not None:
         return _answer_enforced(enforced, levels, mixed)
-    if levels & {Level.DANE, Level.ENCRYPT} or (levels and (broken or unexamined)):
+    if levels & {Level.DANE, Level.ENCRYPT} or broken or unexamined:
         return OneAnswer(Kind.DANE), _why_dane(levels)
     return OneAnswer(Kind.NOT_FOUND), Reason(
         "neither DANE nor MTA-STS demands anything, so the MTA's own settings decide", "RFC 7435 §3"

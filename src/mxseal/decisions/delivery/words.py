@@ -6,18 +6,10 @@ from typing import Literal
 
 import msgspec
 
-from mxseal.decisions.policy_lifecycle import (
-    EffectivePolicy,
-    Reason,
-)
+from mxseal.decisions.policy_lifecycle import EffectivePolicy, Reason
 from mxseal.standards.mta_sts import MxPattern
 from mxseal.vocabulary.names import HostName
-from mxseal.vocabulary.observations import (
-    Answer,
-    Security,
-    TlsaData,
-    TlsaLookup,
-)
+from mxseal.vocabulary.observations import Answer, Security, TlsaData, TlsaLookup
 
 Mixed = Literal["sts", "dane-only"]
 """What a one-answer MTA is told where MTA-STS enforces and only some of the MX hosts have DANE."""
