@@ -251,10 +251,21 @@ def test_every_record_has_its_reason(workshop: Any):
 
 
 def test_end_entity_ignores_names_dates_and_path(workshop: Any):
+    """RFC 7671 §5.1; shuque/dane #3 refused expired certificates."""
     leaf = workshop.leaf(ends=timedelta(days=-100), names=("elsewhere.example",))
     verdict = verify_dane([workshop.tlsa(3, 1, 1, leaf)], [leaf], names=(HOST,), at=workshop.NOW)
     assert isinstance(verdict, Verified)
     assert (verdict.depth, verdict.certificate, verdict.reference) == (0, leaf, None)
+
+
+def test_one_matching_record_of_either_usage_is_enough(workshop: Any):
+    """Stalwart #2287 wanted both usages to match, and the anchor to be a public CA."""
+    leaf, issuer, root = workshop.shapes()["good"]
+    stale = [TlsaData(2, 1, 1, b"x" * 32), TlsaData(3, 1, 1, b"x" * 32)]
+    for good in (workshop.tlsa(3, 1, 1, leaf), workshop.tlsa(2, 1, 1, root)):
+        verdict = verify_dane([*stale, good], (leaf, issuer, root), names=(HOST,), at=workshop.NOW)
+        assert isinstance(verdict, Verified)
+        assert verdict.record == good
 
 
 def test_anchor_tells_depth_name_and_note(workshop: Any):
@@ -415,13 +426,15 @@ WALKS = [
     Walk("no TLSA", address(), nothing(), ABSENT, at_host=nothing()),
     Walk("no TLSA name", address(), nothing(), ABSENT, at_host=nothing(outcome=Outcome.NO_NAME)),
     Walk("denial is insecure (opt-out)", address(), nothing(), ABSENT, at_host=nothing(INSECURE)),
-    Walk("TLSA insecure", address(), nothing(), ABSENT, at_host=tlsa(INSECURE)),
+    Walk("TLSA insecure (postfix-tlspol #8)", address(), nothing(), ABSENT, at_host=tlsa(INSECURE)),
     Walk("TLSA bogus", address(), nothing(), FAILED, at_host=failed(BOGUS)),
-    Walk("TLSA SERVFAIL", address(), nothing(), FAILED, at_host=failed()),
+    Walk("TLSA SERVFAIL (Stalwart #2328, KumoMTA #543)", address(), nothing(), FAILED, at_host=failed()),
     Walk("TLSA of unknown security", address(), nothing(), FAILED, at_host=tlsa(UNKNOWN)),
     Walk("TLSA found, and bogus", address(), nothing(), FAILED, at_host=tlsa(BOGUS)),
     Walk("denial of unknown security", address(), nothing(), FAILED, at_host=nothing(UNKNOWN)),
-    Walk("insecure: never asked (outlook.com)", address(INSECURE), nothing(INSECURE), NOT_ASKED),
+    Walk(
+        "insecure: never asked (outlook.com, KumoMTA #545)", address(INSECURE), nothing(INSECURE), NOT_ASKED
+    ),
     Walk("insecure, and AAAA broken: mail flows", address(INSECURE), failed(), NOT_ASKED),
     Walk("insecure, and A broken: mail flows", failed(), address(INSECURE), NOT_ASKED),
     Walk("secure, and AAAA broken (maddy #292)", address(), failed(), FOUND, at_host=tlsa(), base=HOST),
