@@ -39,7 +39,7 @@ def section(command: click.Command, context: click.Context, depth: int) -> Itera
     yield f"{'#' * depth} {context.command_path}"
     if not isinstance(command, click.Group):
         usage = " ".join([context.command_path, *command.collect_usage_pieces(context)])
-        yield f"    {usage}"
+        yield f"```\n{usage}\n```"
     if command.help:
         yield paragraphs(command.help)
     rows = [row for parameter in command.get_params(context) if (row := option(parameter, context))]

@@ -258,6 +258,20 @@ def test_links_between_documents_hold():
     assert dead == []
 
 
+def test_indexes_name_what_there_is():
+    listed = (ROOT / "docs/adr/README.md").read_text(encoding="utf-8")
+    records = {path.name for path in (ROOT / "docs/adr").glob("[0-9]*.md")}
+    assert {name for name in records if f"({name})" not in listed} == set()
+    pages = (ROOT / "docs/README.md").read_text(encoding="utf-8")
+    written = {
+        str(path.relative_to(ROOT / "docs"))
+        for folder in ("", "reference")
+        for path in (ROOT / "docs" / folder).glob("*.md")
+        if path.name != "README.md"
+    }
+    assert {name for name in written if f"({name})" not in pages} == set()
+
+
 def test_locked_requirements_cover_the_dependencies():
     import tomllib
 
