@@ -411,7 +411,7 @@ class Workshop:
         return certify(subject, key_name, issuer, issuer_key, **settings)
 
     def shapes(self) -> dict[str, tuple[bytes, ...]]:
-        """Chains as servers send them, by what is peculiar about them; all leaves have the key ``leaf``."""
+        """Chains as servers send them, by what is peculiar about them; for the server's key see `key_of`."""
         ca = {"ca": True, "usage": ("key_cert_sign",)}
         old, young = {"ends": timedelta(days=-1)}, {"begins": timedelta(days=1)}
         leaf, inter, root, second = self.leaf(), self.intermediate, self.root, self.second
@@ -514,6 +514,7 @@ class Workshop:
                 as_version_1(certify("Antique", "antique", "Root", "root"), "root"),
                 root,
             ),
+            "RSA server": (self.leaf(key_name="rsa-2048"), inter, root),
             "RSA": (
                 self.leaf("Big", issuer_key="rsa-2048"),
                 certify("Big", "rsa-2048", "Root", "root", **ca),
@@ -551,6 +552,12 @@ class Workshop:
     @functools.cached_property
     def openssl(self) -> OpenSsl:
         return OpenSsl()
+
+    @staticmethod
+    def key_of(chain: Sequence[bytes]) -> Key:
+        """The private key of the server that sends this chain."""
+        spki = Certificate(chain[0]).spki
+        return next(key(name) for name in ("leaf", "rsa-2048") if spki_of_key(name) == spki)
 
     @staticmethod
     def view(octets: bytes) -> Certificate:

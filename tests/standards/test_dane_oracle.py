@@ -211,7 +211,7 @@ def asked(case: Case, workshop: Any, openssl: Any) -> tuple[str, int, str]:
         return known
     verdict: tuple[str, int, str] = openssl.verify(
         case.chain,
-        workshop.key("leaf"),
+        workshop.key_of(case.chain),
         names=case.names,
         at=workshop.NOW + case.after,
         records=case.records,
@@ -320,6 +320,22 @@ def _some(workshop: Any) -> Iterator[Case]:
     yield from combined_records(workshop)
 
 
+@pytest.mark.parametrize(("usage", "what"), [(0, "root"), (0, "issuer"), (1, "leaf")])
+def test_smtp_has_no_pkix_usages(usage: int, what: str, workshop: Any, openssl: Any) -> None:
+    """A difference on purpose: OpenSSL's engine is for all protocols, RFC 7672 §3.1.3 for SMTP; Postfix
+    does not give it such records either.
+    """
+    leaf, issuer, root = chain = workshop.shapes()["good"]
+    about = {"root": root, "issuer": issuer, "leaf": leaf}[what]
+    for selector, matching_type in ((0, 0), (0, 1), (1, 1), (1, 2)):
+        records = (workshop.tlsa(usage, selector, matching_type, about),)
+        theirs = openssl.verify(
+            chain, workshop.key_of(chain), names=[MX], at=workshop.NOW, records=records, roots=[workshop.root]
+        )
+        assert theirs[0] == "verified"
+        assert isinstance(verify_dane(records, chain, names=(MX,), at=workshop.NOW), Unusable)
+
+
 # --- PKIX ------------------------------------------------------------------------------------------
 
 
@@ -336,14 +352,14 @@ def root_sets(workshop: Any) -> dict[str, tuple[bytes, ...]]:
 
 @pytest.mark.parametrize("roots", ["the root", "another root", "both roots", "odd roots", "none"])
 def test_pkix(roots: str, workshop: Any, openssl: Any) -> None:
-    """72 chains with 5 sets of roots: the verdict, and what is wrong."""
+    """Every chain with 5 sets of roots: the verdict, and what is wrong."""
     anchors = root_sets(workshop)[roots]
     index = Roots(anchors)
     unexpected, met, count = {}, set(), Counter[str]()
     for shape, chain in workshop.shapes().items():
         mine = verify_pkix(chain, index, MX, workshop.NOW)
         verdict, _, reason = openssl.verify(
-            chain, workshop.key("leaf"), names=[MX], at=workshop.NOW, roots=anchors
+            chain, workshop.key_of(chain), names=[MX], at=workshop.NOW, roots=anchors
         )
         word = "trusted" if isinstance(mine, Trusted) else "untrusted"
         count[word] += 1
