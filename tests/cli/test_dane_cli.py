@@ -67,7 +67,7 @@ KEY_FILES: dict[str, Callable[[Any], bytes]] = {
 
 
 @pytest.mark.parametrize("form", KEY_FILES)
-@pytest.mark.parametrize("key_type", list(KeyType))
+@pytest.mark.parametrize("key_type", [KeyType.ECDSA, KeyType.RSA])
 def test_record_of_a_key(form: str, key_type: KeyType, tmp_path: Path, mxseal: Any):
     key = new_key(key_type)
     file = tmp_path / "key"

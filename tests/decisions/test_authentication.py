@@ -49,7 +49,7 @@ def policy(*patterns: str) -> Policy:
         (Flaw.NO_INTERMEDIATE, Distrust.MISSING_INTERMEDIATE, ResultType.CERTIFICATE_NOT_TRUSTED),
     ],
 )
-@pytest.mark.parametrize("key_type", list(KeyType))
+@pytest.mark.parametrize("key_type", [KeyType.ECDSA, KeyType.RSA])
 def test_each_flaw(
     flaw: Flaw,
     distrust: Distrust | None,
@@ -110,6 +110,18 @@ def test_unusable_is_no_mismatch(authority: CertificateAuthority):
     mismatch = verify_dane([TlsaData(3, 1, 1, b"x" * 32)], server.chain, names=(MX,), at=NOW)
     assert isinstance(mismatch, Mismatch)
     assert result_type(mismatch) is ResultType.CERTIFICATE_NOT_TRUSTED
+
+
+def test_weak_keys_are_for_dane_ee_only(authority: CertificateAuthority):
+    """OpenSSL's security level 2 counts in path validation, which DANE-EE(3) has none of."""
+    server = authority.issue(MX, key_type=KeyType.WEAK_RSA)
+    sts = verify_mta_sts(policy(MX), MX, server.chain, roots=Roots([authority.root]), at=NOW)
+    assert isinstance(sts, Untrusted)
+    assert sts.kind is Distrust.WEAK
+    anchor = verify_dane([tlsa_for(server.issuer, 2, 0)], server.chain, names=(MX,), at=NOW)
+    assert isinstance(anchor, Mismatch)
+    assert result_type(anchor) is result_type(sts) is ResultType.VALIDATION_FAILURE
+    assert isinstance(verify_dane([tlsa_for(server.leaf, 3, 0)], server.chain, names=(), at=NOW), Verified)
 
 
 def test_every_distrust_has_a_result_type():

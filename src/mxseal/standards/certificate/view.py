@@ -19,6 +19,9 @@ from mxseal.vocabulary.rejection import Rejection, printable
 MAX_SIZE: Final = 64 * 1024
 """Octets of one certificate; real ones have 1 to 3 thousand."""
 
+MAX_REMEMBERED: Final = 8 * 1024
+"""Octets up to which a view is kept for the next time, so that nobody fills the memory with large ones."""
+
 MAX_NAMES: Final = 2000
 """Names in one subjectAltName; public CAs stop at 100 to 250."""
 
@@ -289,16 +292,22 @@ class Certificate:
         return next((part.contents for part in parts if part.tag == 0x80), None)
 
 
-# Reading is pure, and issuers come again and again in a survey.
-@lru_cache(maxsize=1024)
 def parse_certificate(octets: bytes) -> Certificate | Rejection:
     """Read a certificate in DER; a `Rejection`'s offsets count octets, its text is empty."""
     if len(octets) > MAX_SIZE:
         return _rejection(f"a certificate of {len(octets)} octets, more than {MAX_SIZE}", MAX_SIZE)
+    return _remembered(octets) if len(octets) <= MAX_REMEMBERED else _read(octets)
+
+
+def _read(octets: bytes) -> Certificate | Rejection:
     try:
         return Certificate(octets)
     except der.Malformed as error:
         return _rejection(f"not a certificate: {error.message}, at octet {error.offset}", error.offset)
+
+
+# Reading is pure, and issuers come again and again in a survey.
+_remembered: Final = lru_cache(maxsize=1024)(_read)
 
 
 def _rejection(message: str, offset: int) -> Rejection:
