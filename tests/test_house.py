@@ -52,6 +52,7 @@ KNOWN_RFCS = {
     5892: "The Unicode code points and IDNA",
     5952: "Text representation of IPv6 addresses",
     6052: "IPv6 addressing of IPv4/IPv6 translators",
+    6066: "TLS extensions: extension definitions",
     6068: "The mailto URI scheme",
     6125: "Representation and verification of service identity in TLS",
     6234: "US secure hash algorithms",
