@@ -22,6 +22,8 @@ PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 class KeyType(StrEnum):
     ECDSA = "ecdsa"
     RSA = "rsa"
+    WEAK_RSA = "weak-rsa"
+    """1024 bits."""
 
 
 class Flaw(StrEnum):
@@ -199,14 +201,16 @@ def new_key(key_type: KeyType) -> PrivateKey:
     """A fresh ECDSA key, or one of the RSA keys that the process keeps."""
     if key_type is KeyType.RSA:
         return rsa_key(0)
+    if key_type is KeyType.WEAK_RSA:
+        return rsa_key(0, 1024)
     return ec.generate_private_key(ec.SECP256R1())
 
 
 @functools.cache
-def rsa_key(number: int) -> rsa.RSAPrivateKey:
+def rsa_key(number: int, bits: int = 2048) -> rsa.RSAPrivateKey:
     """The process's RSA key of that number, made when it is first needed."""
     del number
-    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    return rsa.generate_private_key(public_exponent=65537, key_size=bits)
 
 
 def to_pem(der: bytes) -> bytes:

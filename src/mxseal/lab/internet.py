@@ -27,6 +27,7 @@ import dns.name
 import dns.rcode
 import dns.rdatatype
 import dns.rrset
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from mxseal.adapters.clock import SystemClock
 from mxseal.lab.attacks import SMTP_ATTACKS, Attack
@@ -98,6 +99,7 @@ class Lab:
         self._certificates: dict[tuple[str, KeyType], ServerCertificate] = {}
         self._servfail: set[tuple[dns.name.Name, dns.rdatatype.RdataType]] = set()
         self._servers: dict[str, dict[dns.name.Name, Zone]] = {}
+        self._silent: set[str] = set()
         self._dns: list[DnsServer] = []
         self._listeners: list[asyncio.Server] = []
         self._policies = PolicyServer(self._policy_context)
@@ -233,6 +235,8 @@ class Lab:
         self._server_address(top, "ns.root-servers")
         self._server_address(top, "ns.nic")
         for name, scenario in self.scenarios.items():
+            if not scenario.domain.exists:
+                continue
             self._add_domain(name, scenario.domain)
             if scenario.domain.attack is not None:
                 self.attack(name, scenario.domain.attack)
@@ -288,10 +292,11 @@ class Lab:
 
     def _add_domain(self, name: str, domain: Domain) -> Zone:
         servers: Sequence[str] = _NAME_SERVERS
-        if domain.lagging:
+        own_servers = bool(domain.lagging or domain.silent_server)
+        if own_servers:
             servers = (f"ns1.{name}", f"ns2.{name}")
         zone = self._zone(name, domain.signing, servers)
-        if domain.lagging:
+        if own_servers:
             self._server_address(zone, "ns1")
             self._server_address(zone, "ns2")
         self._domain_hosts[name] = []
@@ -317,6 +322,8 @@ class Lab:
         for owner, rdtype in domain.servfail:
             question = dns.name.from_text(owner, zone.apex), dns.rdatatype.from_text(rdtype)
             self._servfail.add(question)
+        if domain.silent_server:
+            self._silent.add(servers[1])
         if domain.lagging:
             late = zone.copy(self.now)
             for owner, rdtype, text in domain.lagging:
@@ -346,11 +353,11 @@ class Lab:
             patterns = "".join(f"mx: {pattern}\r\n" for pattern in (sts.mx or hosts))
             text = f"version: STSv1\r\nmode: {sts.mode}\r\n{patterns}max_age: {sts.max_age}\r\n"
         host = f"mta-sts.{name}"
-        site = PolicySite(host, text.encode(), sts.manner, sts.flaw)
+        site = PolicySite(host, text.encode(), sts.manner, sts.flaw, sts.days_left)
         self._policies.sites[host] = site
 
     def _policy_context(self, site: PolicySite) -> ssl.SSLContext:
-        return self._context(self.ca.issue(site.host, flaw=site.flaw))
+        return self._context(self.ca.issue(site.host, flaw=site.flaw, days_left=site.days_left))
 
     # --- MX hosts ---
 
@@ -368,6 +375,10 @@ class Lab:
         ]
         if host.has_address:
             self._listen_later(domain, zone, host, self._context(*certificates, behaviour=host.behaviour))
+        if host.second_address_down:
+            address = self._new_address()
+            zone.add(host.name, "A", str(address))
+            self._names.setdefault(name, []).append(address)
         if host.second_address_stale:
             stale = self._context(self.ca.issue(name))
             self._listen_later(domain, zone, host, stale)
@@ -422,6 +433,9 @@ class Lab:
     ) -> ssl.SSLContext:
         """A server context; OpenSSL takes one certificate of each key type."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        if any(isinstance(one.key, rsa.RSAPrivateKey) and one.key.key_size < 2048 for one in certificates):
+            # OpenSSL takes such a key at security level 0 only.
+            context.set_ciphers("DEFAULT:@SECLEVEL=0")
         if behaviour is Behaviour.OLD_TLS:
             _only_old_tls(context)
         for certificate in certificates:
@@ -483,7 +497,9 @@ class Lab:
             self._resolver_address: self._resolve,
             self._forging_address: self._resolve_forged,
         }
-        authoritative = {self._names[name][0]: zones for name, zones in self._servers.items()}
+        authoritative = {
+            self._names[name][0]: zones for name, zones in self._servers.items() if name not in self._silent
+        }
         self.dns_port, dns_sockets = _bind(
             [*resolvers, *authoritative], (socket.SOCK_DGRAM, socket.SOCK_STREAM), self.dns_port
         )

@@ -28,6 +28,8 @@ class Behaviour(StrEnum):
     """Offers STARTTLS and answers 454: the usual sign of a certificate that could not be loaded."""
     CLOSES = "closes"
     """Closes the connection after its 220 to STARTTLS."""
+    MUTE = "mute"
+    """Hangs up as soon as TLS stands."""
     OLD_TLS = "old-tls"
     """Nothing newer than TLS 1.1."""
     DOWN = "down"
@@ -115,6 +117,9 @@ class SmtpSession(asyncio.Protocol):
             try:
                 data = self._tls.receive(data)
             except TlsFailed:
+                self._close()
+                return
+            if self._tls.is_open and self._host.behaviour is Behaviour.MUTE:
                 self._close()
                 return
         self._lines += data

@@ -29,6 +29,8 @@ class Manner(StrEnum):
     """A megabyte of valid policy."""
     SLOW = "slow"
     """One octet a second."""
+    UNKNOWN = "unknown"
+    """The server knows no such name and ends the handshake (alert unrecognized_name, RFC 6066 §3)."""
     DOWN = "down"
     """Nothing listens there."""
 
@@ -40,6 +42,7 @@ class PolicySite(msgspec.Struct):
     body: bytes
     manner: Manner = Manner.GOOD
     flaw: Flaw = Flaw.NONE
+    days_left: int = 60
     attacked: bool = False
     """Whether the attacker resets each connection to it."""
 
@@ -109,7 +112,7 @@ class HttpsSession(asyncio.Protocol):
         if site is not None and site.attacked:
             # The attacker reads the name in the ClientHello, which is not encrypted.
             self.abort()
-        return site
+        return None if site is not None and site.manner is Manner.UNKNOWN else site
 
     def _write(self, data: bytes) -> None:
         if self._transport is not None and not self._transport.is_closing():

@@ -76,6 +76,8 @@ class Mx(msgspec.Struct, frozen=True, kw_only=True):
     days_left: int = 60
     sends_root: bool = False
     ipv6: bool = False
+    second_address_down: bool = False
+    """A second address at which nothing listens."""
     second_address_stale: bool = False
     """A second address, whose server still has the certificate before the last one."""
     has_address: bool = True
@@ -96,6 +98,8 @@ class Sts(msgspec.Struct, frozen=True, kw_only=True):
     """A policy text in place of the right one."""
     manner: Manner = Manner.GOOD
     flaw: Flaw = Flaw.NONE
+    """Of the policy host's certificate."""
+    days_left: int = 60
     """Of the policy host's certificate."""
     has_address: bool = True
 
@@ -120,6 +124,9 @@ class Domain(msgspec.Struct, frozen=True, kw_only=True):
     """Owner and type of questions that the resolver answers with SERVFAIL."""
     lagging: tuple[tuple[str, str, str], ...] = ()
     """RRsets as the second name server still has them."""
+    silent_server: bool = False
+    """The second name server does not answer."""
+    exists: bool = True
     misplaced_tlsa: str = ""
     """Put the TLSA records of the first host here, in place of their right owner."""
     tlsa_alias: str = ""
@@ -320,6 +327,46 @@ _TABLE: Final = (
         "STS001 TLS005",
         Domain(hosts=(dane(behaviour=Behaviour.DOWN),)),
     ),
+    _row(
+        "mx-servfail",
+        "The name server fails on the question for MX.",
+        'keeps the mail: a failed lookup is not "no MX", and the domain\'s own address is not tried',
+        _WAITS,
+        "MX001",
+        Domain(hosts=(dane(),), servfail=(("@", "MX"),)),
+    ),
+    _row(
+        "mx-gone",
+        "The only MX host was switched off for good and its address removed.",
+        "returns the mail: there is no host, and DNSSEC proves it",
+        _RETURNED,
+        "MX009",
+        Domain(hosts=(Mx(has_address=False),)),
+    ),
+    _row(
+        "mx-null-beside",
+        "A null MX was put beside the MX record instead of in its place.",
+        "uses the host and overlooks the null MX",
+        _SEALED,
+        "MX012 STS001",
+        Domain(hosts=(dane(),), mx=("0 .", "10 mx1")),
+    ),
+    _row(
+        "mx-second-address-down",
+        "The MX host has two addresses, and nothing listens at the second.",
+        "delivers at the first address",
+        _SEALED,
+        "STS001 TLS004",
+        Domain(hosts=(dane(second_address_down=True),)),
+    ),
+    _row(
+        "no-such-domain",
+        "The domain was given up and is no longer registered.",
+        "returns the mail",
+        _RETURNED,
+        "MX004",
+        Domain(exists=False),
+    ),
     # --- DNSSEC ---
     _row(
         "bogus",
@@ -369,7 +416,47 @@ _TABLE: Final = (
         "DNS001 MX010",
         Domain(signing=_UNSIGNED, sts=Sts(), servfail=(("mx1", "AAAA"),)),
     ),
+    _row(
+        "dnssec-expiring",
+        "The signer has stopped, and the signatures have some hours left.",
+        "delivers by DANE, some hours more",
+        _SEALED,
+        "DNS005 STS001",
+        Domain(signing=Signing.EXPIRING, hosts=(dane(),)),
+    ),
+    _row(
+        "dnssec-sha1",
+        "Signed with RSASHA1, as was usual fifteen years ago.",
+        "delivers by DANE, where SHA-1 is still accepted",
+        _SEALED,
+        "DNS006 STS001",
+        Domain(signing=Signing.SHA1, hosts=(dane(),)),
+    ),
     # --- DANE ---
+    _row(
+        "tlsa-missing",
+        "Everything is signed, and nobody has published TLSA records.",
+        "uses TLS as long as nobody takes the offer out",
+        _OPEN,
+        "DANE001 STS001 TLS001",
+        Domain(),
+    ),
+    _row(
+        "good-wildcard",
+        "The TLSA records stand at a wildcard below the MX host.",
+        "follows the proof of expansion and delivers by DANE",
+        _SEALED,
+        "STS001",
+        Domain(hosts=(dane(),), misplaced_tlsa="*._tcp.mx1"),
+    ),
+    _row(
+        "dane-half",
+        "An unsigned domain with its mail at a host that has TLSA records.",
+        "authenticates the host; who forges the MX record leads past it",
+        _SEALED,
+        "DANE019 DNS001 STS001 TLS001",
+        Domain(signing=_UNSIGNED, hosts=(), mx=("10 mx1.good-dane.test.",)),
+    ),
     _row(
         "tlsa-servfail",
         "The zone is signed, and a firewall drops questions for TLSA.",
@@ -438,6 +525,30 @@ _TABLE: Final = (
         Domain(hosts=(dane(Tlsa(usage=1)),)),
     ),
     _row(
+        "tlsa-some-unusable",
+        "A PKIX-EE(1) record stands beside good ones.",
+        "overlooks it and delivers by DANE",
+        _SEALED,
+        "DANE005 STS001",
+        Domain(hosts=(dane(Tlsa(), Tlsa(of=Of.NEXT_KEY), Tlsa(usage=1)),)),
+    ),
+    _row(
+        "tlsa-sha512-only",
+        "All TLSA records are SHA-512.",
+        "delivers by DANE if it knows SHA-512, which it need not",
+        _SEALED,
+        "DANE016 STS001",
+        Domain(hosts=(dane(Tlsa(matching_type=2), Tlsa(matching_type=2, of=Of.NEXT_KEY)),)),
+    ),
+    _row(
+        "tlsa-stale-sha512",
+        "A SHA-512 record of the old key was left beside the right SHA-256 record.",
+        "keeps the mail: of several digests only the strongest counts (RFC 7671 §9)",
+        _WAITS,
+        "DANE008 STS001",
+        Domain(hosts=(dane(Tlsa(), Tlsa(matching_type=2, of=Of.OLD_KEY)),)),
+    ),
+    _row(
         "tlsa-partial",
         "The backup MX host has no TLSA record.",
         "authenticates the first host and nobody at the second",
@@ -476,6 +587,14 @@ _TABLE: Final = (
         _WAITS,
         "DANE011 STS001 TLS010",
         Domain(hosts=(dane(Tlsa(usage=2, of=Of.ISSUER), flaw=Flaw.WRONG_NAME),)),
+    ),
+    _row(
+        "dane-ta-expired",
+        "A DANE-TA(2) record matches, and the certificate has expired.",
+        "keeps the mail: with DANE-TA(2) the dates count (RFC 7672 §3.1.2)",
+        _WAITS,
+        "DANE012 STS001 TLS010",
+        Domain(hosts=(dane(Tlsa(usage=2, of=Of.ISSUER), flaw=Flaw.EXPIRED),)),
     ),
     _row(
         "tlsa-rsa-only",
@@ -519,6 +638,22 @@ _TABLE: Final = (
         _sts_only(Sts(has_address=False)),
     ),
     _row(
+        "sts-record-servfail",
+        "The name server fails on the question for the MTA-STS record.",
+        "learns no policy; whoever has one keeps it",
+        _OPEN,
+        "DNS001 STS002 TLS001",
+        Domain(signing=_UNSIGNED, sts=Sts(), servfail=(("_mta-sts", "TXT"),)),
+    ),
+    _row(
+        "sts-unknown-host",
+        "The web server knows no site of the policy host's name and ends the handshake.",
+        "learns no policy",
+        _OPEN,
+        "DNS001 STS007 TLS001",
+        _sts_only(Sts(manner=Manner.UNKNOWN)),
+    ),
+    _row(
         "sts-policy-host-down",
         "The web server with the policy is switched off.",
         "learns no policy; whoever has one keeps it until max_age is over",
@@ -533,6 +668,14 @@ _TABLE: Final = (
         _OPEN,
         "DNS001 STS008 TLS001",
         _sts_only(Sts(flaw=Flaw.WRONG_NAME)),
+    ),
+    _row(
+        "sts-policy-cert-soon",
+        "The policy host's certificate has three days left.",
+        "delivers by MTA-STS, and soon learns no policy any more",
+        _SEALED,
+        "DNS001 STS025",
+        _sts_only(Sts(days_left=3)),
     ),
     _row(
         "sts-redirect",
@@ -582,6 +725,35 @@ _TABLE: Final = (
         _WAITS,
         "DNS001 STS015 STS024",
         _sts_only(Sts(mx=("mail.sts-mx-missing.test",))),
+    ),
+    _row(
+        "sts-testing-mx-missing",
+        "The policy names the old MX host, in mode testing.",
+        "delivers, and reports the failure",
+        _OPEN,
+        "DNS001 STS016 STS019 STS024 TLS001",
+        _sts_only(Sts(mode="testing", age_days=10, mx=("mail.sts-testing-mx-missing.test",))),
+    ),
+    _row(
+        "sts-unknown-lines",
+        "The policy has a line that the standard does not know.",
+        "overlooks the line and delivers by MTA-STS",
+        _SEALED,
+        "DNS001 STS026",
+        _sts_only(
+            Sts(
+                text="version: STSv1\r\nmode: enforce\r\nmx: mx1.sts-unknown-lines.test\r\n"
+                "mx-backup: mx2.sts-unknown-lines.test\r\nmax_age: 1209600\r\n"
+            )
+        ),
+    ),
+    _row(
+        "sts-long-max-age",
+        "max_age is ten years.",
+        "delivers by MTA-STS, and remembers the policy for one year",
+        _SEALED,
+        "DNS001 STS022",
+        _sts_only(Sts(max_age=315360000)),
     ),
     _row(
         "sts-short-max-age",
@@ -687,6 +859,38 @@ _TABLE: Final = (
         _sts_only(None, Mx(behaviour=Behaviour.REFUSES)),
     ),
     _row(
+        "starttls-closes",
+        "The server closes the connection after its 220, under mode enforce.",
+        "keeps the mail",
+        _WAITS,
+        "DNS001 TLS007",
+        _sts_only(None, Mx(behaviour=Behaviour.CLOSES)),
+    ),
+    _row(
+        "starttls-closes-open",
+        "The server closes the connection after its 220, and no policy demands TLS.",
+        "falls back to sending in clear",
+        _OPEN,
+        "DNS001 STS001 TLS001 TLS008",
+        Domain(signing=_UNSIGNED, hosts=(Mx(behaviour=Behaviour.CLOSES),)),
+    ),
+    _row(
+        "mute-after-tls",
+        "The handshake succeeds, and then the server hangs up.",
+        "keeps the mail",
+        _WAITS,
+        "STS001 TLS013",
+        Domain(hosts=(dane(behaviour=Behaviour.MUTE),)),
+    ),
+    _row(
+        "weak-key",
+        "The server has an RSA key of 1024 bits, which its TLSA record pins.",
+        "delivers by DANE, where such keys are still accepted",
+        _SEALED,
+        "STS001 TLS010 TLS014",
+        Domain(hosts=(dane(keys=(KeyType.WEAK_RSA,)),)),
+    ),
+    _row(
         "starttls-injected",
         "Somebody puts clear text behind the 220 reply.",
         "breaks off and keeps the mail (RFC 3207 §4.2)",
@@ -720,6 +924,30 @@ _TABLE: Final = (
         Domain(hosts=(dane(),), sts=Sts(), tlsrpt=("v=TLSRPTv1; rua=tlsrpt@reports.test",)),
     ),
     _row(
+        "tlsrpt-two-records",
+        "Two TLSRPT records, one of the old provider.",
+        "delivers by DANE, and sends no report",
+        _SEALED,
+        "RPT003",
+        Domain(hosts=(dane(),), sts=Sts(), tlsrpt=(*REPORTS, "v=TLSRPTv1; rua=mailto:old@reports.test")),
+    ),
+    _row(
+        "tlsrpt-unreachable",
+        "Reports go to a domain that takes no mail.",
+        "delivers by DANE; its reports get lost",
+        _SEALED,
+        "RPT004",
+        Domain(hosts=(dane(),), sts=Sts(), tlsrpt=("v=TLSRPTv1; rua=mailto:tlsrpt@null-mx.test",)),
+    ),
+    _row(
+        "tlsrpt-servfail",
+        "The name server fails on the question for the TLSRPT record.",
+        "delivers by DANE, and sends no report",
+        _SEALED,
+        "RPT006",
+        Domain(hosts=(dane(),), sts=Sts(), servfail=(("_smtp._tls", "TXT"),)),
+    ),
+    _row(
         "tlsrpt-missing",
         "Well kept, without a TLSRPT record.",
         "delivers by DANE, and has nobody to report to",
@@ -739,6 +967,15 @@ _TABLE: Final = (
             sts=Sts(),
             lagging=(("_25._tcp.mx1", "TLSA", "3 1 1 " + "cd" * 32),),
         ),
+        "--all-servers",
+    ),
+    _row(
+        "silent-secondary",
+        "The second name server does not answer.",
+        "delivers by DANE, sometimes after a delay",
+        _SEALED,
+        "DNS008",
+        Domain(hosts=(dane(),), sts=Sts(), silent_server=True),
         "--all-servers",
     ),
     _row(

@@ -160,9 +160,20 @@ class _Session:
         self._policy = policy
         self._roots = roots
         self._at = at
+        self._must = owed.level is not Level.OPPORTUNISTIC
+        self._in_clear = False
+        self._handshake_failed = False
         self._proof = Reason("nobody is authenticated", "RFC 3207 §6")
 
     async def run(self, address: Address, port: int) -> Delivered | Reason:
+        result = await self._attempt(address, port)
+        if isinstance(result, Reason) and self._handshake_failed and not self._must:
+            # RFC 7435 §3: where nothing demands TLS, a failed handshake is no reason to keep the mail.
+            self._in_clear = True
+            return await self._attempt(address, port)
+        return result
+
+    async def _attempt(self, address: Address, port: int) -> Delivered | Reason:
         try:
             async with asyncio.timeout(_SESSION):
                 connection = await Connection.open(address, port)
@@ -218,13 +229,12 @@ class _Session:
     async def _is_ready(self, event: Event, connection: Connection, dialogue: Dialogue) -> bool:
         """Take one event; whether the session is ready for the letter now."""
         host = self._owed.host
-        must = self._owed.level is not Level.OPPORTUNISTIC
         match event:
             case Extended(inside_tls=True):
                 return True
-            case Extended(extensions=extensions) if "STARTTLS" in extensions:
+            case Extended(extensions=extensions) if "STARTTLS" in extensions and not self._in_clear:
                 dialogue.start_tls()
-            case Extended() if must:
+            case Extended() if self._must:
                 raise _NotHere(f"{host} offers no STARTTLS, and its {self._demand} TLS", self._section)
             case Extended():
                 return True
@@ -256,6 +266,7 @@ class _Session:
                 probing_context(KeyKind.ANY), self._owed.base_domain or self._owed.host
             )
         except ssl.SSLError as error:
+            self._handshake_failed = True
             raise _NotHere(f"{self._owed.host}: {explain(error)}", self._section) from error
         if self._owed.level is Level.DANE:
             self._proof = self._judge_dane(connection.chain)

@@ -59,6 +59,10 @@ class Signing(StrEnum):
     """No keys, and the parent proves that there is no DS: an insecure delegation (RFC 4035 §4.3)."""
     EXPIRED = "expired"
     """The signatures ran out seven days ago."""
+    EXPIRING = "expiring"
+    """The signatures have six hours left."""
+    SHA1 = "sha1"
+    """RSASHA1: still accepted by many, no longer by all (RFC 8624 §3.1)."""
     WRONG_DS = "wrong-ds"
     """The parent's DS belongs to a key that is gone."""
     STRIPPED = "stripped"
@@ -91,7 +95,8 @@ class Zone:
         self._signatures: dict[tuple[Name, RdataType], RRset] = {}
         expired = signing is Signing.EXPIRED
         self._inception = now - timedelta(days=37 if expired else 5)
-        self._expiration = now - timedelta(days=7) if expired else now + timedelta(days=25)
+        left = {Signing.EXPIRED: timedelta(days=-7), Signing.EXPIRING: timedelta(hours=6)}
+        self._expiration = now + left.get(signing, timedelta(days=25))
         if self._has_keys:
             self._private_key, self.dnskey = _zone_key(signing)
             self._put(self.apex, dns.rdatatype.DNSKEY, [self.dnskey])
@@ -421,6 +426,8 @@ def _zone_key(signing: Signing) -> tuple[ZoneKey, DNSKEY]:
     private: ZoneKey
     if signing is Signing.RSA:
         private, algorithm = rsa_key(1), dns.dnssectypes.Algorithm.RSASHA256
+    elif signing is Signing.SHA1:
+        private, algorithm = rsa_key(1), dns.dnssectypes.Algorithm.RSASHA1
     elif signing is Signing.ED25519:
         private, algorithm = ed25519.Ed25519PrivateKey.generate(), dns.dnssectypes.Algorithm.ED25519
     else:

@@ -474,7 +474,9 @@ everywhere("TLS005", "all_refuse", REFUSED)
 everywhere("TLS005", "all_greet_badly", Unreachable(Stage.GREETING, "closed"))
 everywhere("TLS006", "all_silent", SILENT)
 everywhere("TLS007", "handshake_fails", HandshakeFailed("alert"))
-everywhere("DANE001 STS001 TLS008", "handshake_fails_without_policy", HandshakeFailed("alert"), bare=True)
+everywhere(
+    "DANE001 STS001 TLS001 TLS008", "handshake_fails_without_policy", HandshakeFailed("alert"), bare=True
+)
 everywhere("TLS009", "octets_behind_220", ProtocolViolation(Stage.STARTTLS, "octets behind the 220"))
 everywhere("TLS012", "no_tls_1_2", HandshakeFailed("the server refused the offered TLS versions"))
 

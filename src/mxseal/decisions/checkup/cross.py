@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from mxseal.decisions.checkup.facts import Facts
 from mxseal.decisions.checkup.wording import finding, listed
 from mxseal.vocabulary.findings import Finding
-from mxseal.vocabulary.observations import TlsaState
+from mxseal.vocabulary.observations import StarttlsNotOffered, StarttlsRefused, TlsaState
 
 
 def judge_whole(facts: Facts) -> Iterator[Finding]:
@@ -14,7 +14,7 @@ def judge_whole(facts: Facts) -> Iterator[Finding]:
         return
     if facts.enforced_policy is not None or sealed_by_dane(facts):
         return
-    if not any(host.handshakes for host in facts.reachable_hosts) and facts.some_host_answers:
+    if not any(host.handshakes for host in facts.reachable_hosts) and _is_without_starttls(facts):
         return  # TLS003 comes first: no policy can be introduced before there is TLS
     yield finding(
         "TLS001",
@@ -30,6 +30,15 @@ def sealed_by_dane(facts: Facts) -> bool:
     """
     hosts = facts.reachable_hosts
     return facts.mx_is_proved and all(host.has_dane or host.state is TlsaState.FAILED for host in hosts)
+
+
+def _is_without_starttls(facts: Facts) -> bool:
+    """Whether some MX host has no STARTTLS, which TLS003 says; a handshake that fails is less than that."""
+    return any(
+        isinstance(session.session.outcome, StarttlsNotOffered | StarttlsRefused)
+        for host in facts.reachable_hosts
+        for session in host.first_sessions
+    )
 
 
 def _why(facts: Facts) -> str:

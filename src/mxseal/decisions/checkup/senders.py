@@ -130,12 +130,17 @@ def _seen_by(sender: Sender, host: HostFacts) -> tuple[SessionFacts, ...]:
     return (*host.first_sessions, *(s for s in host.handshakes if s not in host.first_sessions))
 
 
+_MUTE: Final = _Attempt(Fate.DEFERRED, Protection.NONE, "EHLO is not answered inside of TLS")
+
+
 def _try_dane(facts: Facts, host: HostFacts, session: SessionFacts) -> _Attempt:
     del facts
     if host.state is not TlsaState.FOUND:
         return _opportunistic(session)
     if session.handshake is None:
         return _no_tls(session, "the TLSA records demand TLS")
+    if not session.handshake.ehlo_again:
+        return _MUTE
     match session.dane:
         case Verified(record=record):
             words = f"by TLS; the certificate matches TLSA {short(record)}"
@@ -155,6 +160,8 @@ def _try_mta_sts(facts: Facts, host: HostFacts, session: SessionFacts) -> _Attem
         return _opportunistic(session)
     if session.handshake is None:
         return _no_tls(session, "the MTA-STS policy demands TLS")
+    if not session.handshake.ehlo_again:
+        return _MUTE
     match session.pkix:
         case Trusted():
             words = "by TLS; the policy names the host and its certificate is valid"

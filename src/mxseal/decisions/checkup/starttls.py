@@ -144,6 +144,7 @@ def _handshakes(host: HostFacts) -> Iterator[Finding]:
                 id_,
                 host.name,
                 f"{host.name} [{listed(found)}] {what} {words}".rstrip(),
+                severity=Severity.BROKEN if id_ == "TLS013" and host.demands_tls else None,
                 host=host.name,
                 address=address,
             )
