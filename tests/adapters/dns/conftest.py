@@ -17,6 +17,7 @@ import dns.zone
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
+from mxseal.adapters.clock import SystemClock
 from mxseal.adapters.dns.anchors import TrustAnchors
 from mxseal.adapters.dns.transport import VALIDATING, NoReply, Reply, Server
 from mxseal.vocabulary.names import Address
@@ -58,15 +59,19 @@ class World:
         self.authentic = False
         self._zones: dict[dns.name.Name, dns.zone.Zone] = {}
         self._keys = {name: ed25519.Ed25519PrivateKey.generate() for name in SIGNED}
-        for name in reversed(CONTENT):
-            self._zones[dns.name.from_text(name)] = self._make(name)
+        self.sign(SECONDS)
         key = self._dnskey(".")
         self.anchors = TrustAnchors({dns.name.root: (dns.dnssec.make_ds(".", key, "SHA256"),)})
 
     def _dnskey(self, name: str):
         return dns.dnssec.make_dnskey(self._keys[name].public_key(), "ED25519", flags=257)
 
-    def _make(self, name: str) -> dns.zone.Zone:
+    def sign(self, now: int) -> None:
+        """Sign everything for a day before and ten days after `now`."""
+        for name in reversed(CONTENT):
+            self._zones[dns.name.from_text(name)] = self._make(name, now)
+
+    def _make(self, name: str, now: int) -> dns.zone.Zone:
         text = f"$TTL 300\n@ SOA ns.test. h.test. 7 1 1 1 60\n@ NS ns.test.\n{CONTENT[name]}"
         for child in CONTENT:
             parent = child.partition(".")[2] or "."
@@ -79,8 +84,8 @@ class World:
             dns.dnssec.sign_zone(
                 zone,
                 keys=[(self._keys[name], self._dnskey(name))],
-                inception=SECONDS - 86400,
-                expiration=SECONDS + 864000,
+                inception=now - 86400,
+                expiration=now + 864000,
             )
         return zone
 
@@ -188,8 +193,15 @@ async def loopback_server(udp: Callable[[bytes], list[bytes]], tcp: Callable[[by
 
 
 @pytest.fixture
-def served(world: World) -> Iterator[Server]:
-    """The world behind a UDP port, in a thread of its own: for the command line."""
+def loopback():
+    return loopback_server
+
+
+@pytest.fixture
+def served() -> Iterator[tuple[World, Server]]:
+    """A world whose signatures are good today, behind a UDP port in a thread of its own: for the command line."""
+    world = World()
+    world.sign(int(SystemClock().now().timestamp()))
     started: list[Server] = []
     ready = threading.Event()
     ends: list[Callable[[], None]] = []
@@ -209,6 +221,6 @@ def served(world: World) -> Iterator[Server]:
     thread = threading.Thread(target=lambda: asyncio.run(serve()))
     thread.start()
     assert ready.wait(10)
-    yield started[0]
+    yield world, started[0]
     ends[0]()
     thread.join(10)

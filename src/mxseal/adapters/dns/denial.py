@@ -273,9 +273,7 @@ def prove_nsec3(
     if covering.flags & 1:
         # §8.6 for DS, §9.2 for the rest: an unsigned delegation may be hidden here, so that nothing is
         # known about the name, but that it is in no signed zone.
-        return Denial(
-            Denied.UNKNOWN, how, weak=f"{how} has opt-out, so the name may be in an unsigned zone"
-        )
+        return Denial(Denied.UNKNOWN, how, weak=f"{how} has opt-out, so the name may be in an unsigned zone")
     matching = hashed.match(wildcard)
     if matching is not None:  # §8.7
         return _from_types(_nsec_types(matching), rdtype, wildcard, f"{how}, and NSEC3 of {_text(wildcard)}")

@@ -14,11 +14,11 @@ DNS_PORT: Final = 53
 _MAX_SERVERS: Final = 8
 _MAX_FILE_SIZE: Final = 1 << 16
 
-# 192.0.2.1, 192.0.2.1:53, 192.0.2.1#53 (dnsmasq), 192.0.2.1@53 (unbound), [2001:db8::1]:53, 2001:db8::1, …
+# 192.0.2.1, 192.0.2.1:53, 192.0.2.1#53 (dnsmasq), 192.0.2.1@53 (unbound), [2001:db8::1]:53, 2001:db8::1#53
 _SERVER: Final = re.compile(
     r"""(?: \[ (?P<bracketed>[^\]]*) \] (?: [:#@] (?P<port1>.*) )?
-          | (?P<v4>[0-9.]+)             (?: [:#@] (?P<port2>.*) )?
-          | (?P<v6>[0-9A-Fa-f:.]+ (?:%[0-9A-Za-z._-]+)?)  (?: [#@]  (?P<port3>.*) )? ) \Z""",
+          | (?P<v4>[0-9]+\.[0-9.]*)     (?: [:#@] (?P<port2>.*) )?
+          | (?P<v6>[0-9A-Fa-f:.]+)      (?:  [#@] (?P<port3>.*) )? ) \Z""",
     re.VERBOSE,
 )
 
@@ -30,9 +30,7 @@ def parse_server(text: str) -> Server:
     if match is None:
         raise UsageFault(f"{printable(text, 80)!r} is no address of a DNS server", cure=cure)
     address = match["bracketed"] or match["v4"] or match["v6"] or ""
-    port = match["port1"] or match["port2"] or match["port3"]
-    if port is None and text.strip()[-1:] in (":", "#", "@") and not address.endswith(":"):
-        port = ""
+    port = next((match[group] for group in ("port1", "port2", "port3") if match[group] is not None), None)
     if port is not None and not (
         port.isascii() and port.isdigit() and len(port) <= 5 and 0 < int(port) < 65536
     ):
@@ -44,7 +42,7 @@ def parse_server(text: str) -> Server:
 
 
 def parse_resolv_conf(text: str) -> tuple[Server, ...]:
-    """The ``nameserver`` lines of resolv.conf(5); lines that nobody can use are left out, as libc does."""
+    """The ``nameserver`` lines of resolv.conf(5); lines that cannot be used (link-local addresses too) are left out."""
     servers: list[Server] = []
     for line in text.splitlines():
         words = line.split("#", 1)[0].split(";", 1)[0].split()
@@ -71,5 +69,8 @@ def system_servers(path: Path = RESOLV_CONF) -> tuple[Server, ...]:
         raise UnavailableFault(f"{path}: {error.strerror}", cure=cure) from None
     if len(raw) > _MAX_FILE_SIZE:
         raise ConfigurationFault(f"{path} has more than {_MAX_FILE_SIZE} octets", cure=cure)
-    servers = parse_resolv_conf(raw.decode("utf-8", "replace"))
+    text = raw.decode("utf-8", "replace")
+    servers = parse_resolv_conf(text)
+    if not servers and any(line.split()[:1] == ["nameserver"] for line in text.splitlines()):
+        raise UnavailableFault(f"{path} names no DNS server that can be used here", cure=cure)
     return servers or ((Address("127.0.0.1"), DNS_PORT),)
