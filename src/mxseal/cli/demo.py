@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from mxseal.cli.lab import program_name
 from mxseal.cli.output import console
 
 if TYPE_CHECKING:
@@ -415,12 +416,13 @@ class _Story:
 
     async def _what_next(self) -> None:
         await self._act(5, "Your turn")
+        program = program_name()
         for command, what in (
-            ("mxseal check YOUR-DOMAIN", "what would a strict sender see at yours?"),
-            ("mxseal send explain DOMAIN", "how must mail to a domain travel, and why?"),
-            ("mxseal lab up", "keep this small internet running, and break it yourself"),
+            ("check YOUR-DOMAIN", "what would a strict sender see at yours?"),
+            ("send explain DOMAIN", "how must mail to a domain travel, and why?"),
+            ("lab up", "keep this small internet running, and break it yourself"),
         ):
-            self._say(f"  {command:<30}", (what, DIM))
+            self._say(f"  {f'{program} {command}':<{len(program) + 22}}", (what, DIM))
         self._out.print()
 
 

@@ -376,9 +376,18 @@ def _print_ready(home: Path, description: LabDescription, running: "Lab") -> Non
     out.print()
     out.print(Text("Try, in another terminal:", "dim"))
     out.print(Text(f"  . {home}/env", "bold"))
-    out.print(Text("  mxseal check good-dane.test tlsa-mismatch.test", "bold"))
-    out.print(Text("  mxseal lab attack good-dane.test strip-starttls", "bold"))
+    program = program_name()
+    out.print(Text(f"  {program} check good-dane.test tlsa-mismatch.test", "bold"))
+    out.print(Text(f"  {program} lab attack good-dane.test strip-starttls", "bold"))
     out.print(Text("or, without the environment:", "dim"))
-    out.print(Text("  mxseal check good-dane.test " + " ".join(description.options())), soft_wrap=True)
+    out.print(Text(f"  {program} check good-dane.test " + " ".join(description.options())), soft_wrap=True)
     out.print()
     out.print(Text(f"ready: {len(description.domains)} domains; Ctrl-C closes the laboratory", "green"))
+
+
+def program_name() -> str:
+    """How this program was called, if the bare name would not find it."""
+    import shutil
+
+    called = os.path.relpath(sys.argv[0]) if sys.argv[0].endswith("/mxseal") else "mxseal"
+    return "mxseal" if shutil.which("mxseal") or called.startswith("..") else called

@@ -2,7 +2,7 @@
 
 One process, no privileges, no network: a DNS hierarchy with a signed root of
 its own, a certification authority, policy hosts over HTTPS, MX hosts over SMTP
-with STARTTLS, and an attacker in the path.  Some sixty named domains, each a
+with STARTTLS, and an attacker in the path.  About a hundred named domains, each a
 documented scenario, run on it: `mxseal.lab.scenarios.SCENARIOS`.
 
 ::
