@@ -270,17 +270,19 @@ def _saving(path: Path | None) -> "Iterator[Callable[[Evidence], None]]":
     if str(path) == "-":
         raise UsageFault("--save needs a file", cure="--save evidence.jsonl")
     try:
-        with path.open("wb") as file:
-            yield lambda evidence: _write_line(file, path, to_json(evidence))
+        file = path.open("wb")
     except OSError as error:
         raise StorageFault(
             f"{path}: {error.strerror or error}", cure="name a file that can be written"
         ) from None
+    with file:
+        yield lambda evidence: _write_line(file, path, to_json(evidence))
 
 
 def _write_line(file: IO[bytes], path: Path, line: bytes) -> None:
     try:
         file.write(line + b"\n")
+        file.flush()
     except OSError as error:
         raise StorageFault(f"{path}: {error.strerror or error}") from None
 

@@ -1,0 +1,223 @@
+"""What senders would do, in the words that people read; and the lines to paste."""
+
+import pytest
+from checkup_scene import (
+    CA,
+    CERT1,
+    CERT2,
+    IPV4,
+    IPV6,
+    MX1,
+    NEXT,
+    POLICY,
+    RSA1,
+    Scene,
+    tlsa,
+)
+
+from mxseal.decisions.checkup import Fate, Protection, Sender
+from mxseal.lab.ca import Flaw
+from mxseal.vocabulary.observations import (
+    FetchStage,
+    PolicyFetchFailed,
+    Stage,
+    StarttlsNotOffered,
+    Unreachable,
+)
+
+SEALED, TLS, CLEAR, WAITS = "authenticated", "encrypted", "clear", "deferred"
+TLSA1, TLSA2 = "_25._tcp.mx1.example.com TLSA", "_25._tcp.mx2.example.com TLSA"
+
+
+def well_kept(scene):
+    pass
+
+
+def stripped(scene):
+    scene.everywhere(StarttlsNotOffered())
+
+
+def stripped_and_no_policy(scene):
+    scene.without_policies()
+    stripped(scene)
+
+
+def mismatch_at_all(scene):
+    scene.records[TLSA1] = scene.records[TLSA2] = [tlsa(NEXT)]
+
+
+def mismatch_at_first(scene):
+    scene.records[TLSA1] = [tlsa(NEXT)]
+
+
+def not_in_policy(scene):
+    scene.policy = POLICY.replace("mx: mx1.example.com\nmx: mx2.example.com\n", "mx: old.example.com\n")
+
+
+def not_in_policy_but_testing(scene):
+    not_in_policy(scene)
+    scene.policy = scene.policy.replace("enforce", "testing")
+
+
+def expired(scene):
+    for host, address in ((MX1, IPV4), (MX1, IPV6)):
+        scene.show(host, address, CA.issue(MX1, flaw=Flaw.EXPIRED))
+
+
+def only_unusable(scene):
+    scene.records[TLSA1] = [tlsa(CERT1, 1)]
+
+
+def rsa_not_covered(scene):
+    scene.show(MX1, IPV4, CERT1, rsa=RSA1)
+
+
+def tlsa_fails_everywhere(scene):
+    scene.failing += [TLSA1, TLSA2]
+
+
+def policy_gone(scene):
+    scene.policy = PolicyFetchFailed("example.com", "https://…", FetchStage.CONNECT, "refused")
+
+
+def refused(scene):
+    scene.everywhere(Unreachable(Stage.CONNECT, "Connection refused"))
+
+
+def silent(scene):
+    scene.everywhere(Unreachable(Stage.CONNECT, "no connection within 10 seconds"))
+
+
+def null_mx(scene):
+    scene.records["example.com MX"] = ["0 ."]
+
+
+def gone(scene):
+    scene.records.clear()
+
+
+def bogus(scene):
+    scene.bogus.append("example.com")
+
+
+def mx_fails(scene):
+    scene.failing.append("example.com MX")
+
+
+def no_address(scene):
+    scene.drop("mx1.example.com", "mx2.example.com")
+
+
+def addresses_fail(scene):
+    scene.failing += [
+        f"{host} {kind}" for host in ("mx1.example.com", "mx2.example.com") for kind in ("A", "AAAA")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "dane", "sts", "old"),
+    [
+        (well_kept, SEALED, SEALED, TLS),
+        (stripped, WAITS, WAITS, CLEAR),
+        (stripped_and_no_policy, CLEAR, CLEAR, CLEAR),
+        (mismatch_at_all, WAITS, SEALED, TLS),
+        (mismatch_at_first, SEALED, SEALED, TLS),  # at the second host
+        (not_in_policy, SEALED, WAITS, TLS),
+        (not_in_policy_but_testing, SEALED, TLS, TLS),
+        (expired, SEALED, SEALED, TLS),  # by mx2: other keys at mx1
+        (only_unusable, TLS, SEALED, TLS),
+        (rsa_not_covered, "partly", SEALED, TLS),
+        (tlsa_fails_everywhere, WAITS, SEALED, TLS),
+        (policy_gone, SEALED, TLS, TLS),
+        (refused, WAITS, WAITS, WAITS),
+        (silent, "unknown", "unknown", "unknown"),
+        (null_mx, "returned", "returned", "returned"),
+        (gone, "returned", "returned", "returned"),
+        (bogus, WAITS, "unknown", "unknown"),
+        (mx_fails, WAITS, WAITS, WAITS),
+        (no_address, "returned", "returned", "returned"),
+        (addresses_fail, WAITS, WAITS, WAITS),
+    ],
+    ids=lambda value: getattr(value, "__name__", value),
+)
+def test_the_fate_of_mail(spoil, dane, sts, old):
+    scene = Scene()
+    spoil(scene)
+    views = {view.sender: view for view in scene.judge().senders}
+    for sender, wanted in ((Sender.DANE, dane), (Sender.MTA_STS, sts), (Sender.OLD, old)):
+        view = views[sender]
+        delivered = view.fate is Fate.DELIVERED
+        assert (view.protection.value if delivered else view.fate.value) == wanted, view.sentence
+        if not delivered and view.fate is not Fate.PARTLY:
+            assert view.protection is Protection.NONE
+
+
+def test_the_sentence_names_the_host_that_failed_before():
+    scene = Scene()
+    mismatch_at_first(scene)
+    view = scene.judge().senders[0]
+    assert "to mx2.example.com, after mx1.example.com failed" in view.sentence
+    assert [host.fate for host in view.hosts] == [Fate.DEFERRED, Fate.DELIVERED]
+
+
+def cure_of(scene, id_):
+    (finding,) = [finding for finding in scene.judge().findings if finding.id == id_]
+    return finding.cure
+
+
+def test_the_cure_of_a_mismatch_is_the_record_of_the_key_in_use():
+    scene = Scene()
+    scene.records[TLSA2] = [tlsa(NEXT)]
+    assert cure_of(scene, "DANE008") == f"_25._tcp.mx2.example.com. IN TLSA {tlsa(CERT2)}"
+
+
+def test_the_cure_has_a_record_for_each_kind_of_key():
+    scene = Scene()
+    rsa_not_covered(scene)
+    assert cure_of(scene, "DANE010").splitlines() == [
+        f"_25._tcp.mx1.example.com. IN TLSA {tlsa(CERT1)}",
+        f"_25._tcp.mx1.example.com. IN TLSA {tlsa(RSA1)}",
+    ]
+
+
+def test_following_the_cure_cures():
+    scene = Scene()
+    rsa_not_covered(scene)
+    lines = cure_of(scene, "DANE010").splitlines()
+    scene.records[TLSA1] = [line.partition(" IN TLSA ")[2] for line in lines] + [tlsa(NEXT)]
+    assert scene.judge().findings == ()
+
+
+def test_the_cure_of_a_broken_policy_is_a_policy():
+    scene = Scene()
+    scene.policy = "nonsense"
+    scene.policy = cure_of(scene, "STS014")
+    assert [finding.id for finding in scene.judge().findings] == ["STS019"]
+
+
+def test_the_cure_of_a_missing_record_is_a_record():
+    scene = Scene()
+    del scene.records["_smtp._tls.example.com TXT"]
+    line = cure_of(scene, "RPT001")
+    scene.records["_smtp._tls.example.com TXT"] = [line.partition(" IN TXT ")[2]]
+    assert scene.judge().findings == ()
+
+
+def test_hostile_text_is_made_harmless():
+    scene = Scene()
+    scene.records["_mta-sts.example.com TXT"] = ["v=STSv1; id=\x1b[31mred\x07;"]
+    scene.policy = "version: STSv1\n"
+    judgement = scene.judge()
+    shown = [text for f in judgement.findings for text in (f.sentence, *f.cure.split("\n"), *f.evidence)]
+    assert any("STS" in text for text in shown)
+    assert all(text.isprintable() for text in shown)
+
+
+def test_what_breaks_ahead_is_sorted():
+    scene = Scene()
+    certificate = CA.issue(MX1, days_left=5)
+    scene.show(MX1, IPV4, certificate)
+    scene.show(MX1, IPV6, certificate)
+    scene.records[TLSA1] = [tlsa(certificate), tlsa(NEXT)]
+    scene.policy_certificate = CA.issue("mta-sts.example.com", days_left=3)
+    assert [item.on for item in scene.judge().breaks] == ["2026-11-26", "2026-11-28"]
