@@ -63,8 +63,16 @@ async def serve_lab(count: int, directory: Path, *, hosted: bool) -> None:
         await asyncio.to_thread(sys.stdin.read)
 
 
+def mount_namespace() -> str:
+    return Path("/proc/self/ns/mnt").readlink().name
+
+
 def inside(options: argparse.Namespace) -> dict:
     """Within the namespace: start the lab, run both, give the numbers."""
+    if options.inside == mount_namespace():
+        raise SystemExit(
+            "--inside is for the program itself: it would mount over this machine's /etc/resolv.conf"
+        )
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     with tempfile.TemporaryDirectory() as text:
         directory = Path(text)
@@ -163,7 +171,7 @@ def outside(options: argparse.Namespace, arguments: list[str]) -> None:
             "--mount-proc",
             sys.executable,
             __file__,
-            "--inside",
+            f"--inside={mount_namespace()}",
             *arguments,
         ],
         stdout=subprocess.PIPE,
@@ -192,7 +200,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--hosted", action="store_true")
     parser.add_argument("--rtt", type=float, default=0, help="round trip time in milliseconds")
     parser.add_argument("--threads", type=int, default=16)
-    parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--inside", default="", help=argparse.SUPPRESS)
     parser.add_argument("--lab", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     if options.lab:

@@ -3,7 +3,7 @@
 `test_postfix_agrees.py` runs this file as a program within namespaces of its own (network,
 mount, process), so ports 25, 53 and 443 are free, /etc/resolv.conf can be ours, nothing can
 leave, and one SIGKILL ends it all.  It prints one JSON object: per domain, what posttls-finger
-said and what mxseal said.
+said and what mxseal said; and what `mxseal doctor` said about such a machine.
 
 - 192.0.2.0/24 is ours by AnyIP (RFC 5737 TEST-NET-1); IPv6 is left out.
 - NSD serves the root and ``test.`` on 192.0.2.1 and the domains on 192.0.2.2, signed by ldns-signzone.
@@ -299,7 +299,8 @@ class World:
             own = self.dir / name
             own.write_text(text)
             target = Path("/etc", name).resolve()
-            target.touch()
+            if not target.exists():
+                target.touch()
             run("mount", "--bind", str(own), str(target))
 
     # --- DNS -----------------------------------------------------------------------------------
@@ -420,6 +421,7 @@ class World:
             "inet_protocols = ipv4\nsmtpd_relay_restrictions = reject\nsmtpd_peername_lookup = no\n"
             "smtpd_tls_security_level = may\nsmtpd_client_connection_count_limit = 0\n"
             f"smtp_tls_CAfile = {self.ca_file}\nsmtp_dns_support_level = dnssec\n"
+            "smtp_tls_security_level = dane\n"
         )
         lines = ["postlog unix-dgram n - n - 1 postlogd", "anvil unix - - n - 1 anvil"]
         lines += [
@@ -558,7 +560,8 @@ def main(directory: Path) -> None:
             "finger": ask_finger(world, domain, explanation),
             "errors": explain_errors + check_errors,
         }
-    json.dump(results, sys.stdout)
+    _, doctor, doctor_errors = world.mxseal("doctor")
+    json.dump({"domains": results, "doctor": {**doctor, "errors": doctor_errors}}, sys.stdout)
     sys.stdout.flush()
     # Init of its own process namespace: with it all servers end.
     os._exit(0)

@@ -115,7 +115,8 @@ def test_mxseal_and_posttls_finger_agree(require_tools, require_root):
     )
     require_root()
     domains = table()
-    results = ask_the_world(tools)
+    world = ask_the_world(tools)
+    results = world["domains"]
     assert results.keys() == domains.keys()
     assert len(domains) >= 30
     disagreements = []
@@ -137,3 +138,12 @@ def test_mxseal_and_posttls_finger_agree(require_tools, require_root):
         if len(set(witnesses.values())) != 1:
             disagreements.append(f"{name}: {witnesses}\n{said['errors']}{said['finger']['output'][-600:]}")
     assert not disagreements, "\n\n".join(disagreements)
+
+    # Beside it: the doctor, where unbound validates and Postfix does DANE.
+    said = {
+        (remark["subject"], remark["health"], remark["sentence"]) for remark in world["doctor"]["remarks"]
+    }
+    assert ("Postfix", "fine", "smtp_tls_security_level = dane, with DNSSEC lookups") in said
+    assert ("resolver", "fine") in {(subject, health) for subject, health, _ in said}
+    assert any("proved; validates itself" in sentence for _, _, sentence in said)
+    assert world["doctor"]["fit"], said
