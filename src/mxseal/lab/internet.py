@@ -87,6 +87,8 @@ class Lab:
         self.fleet = tuple(HostName(fleet_domain(number)) for number in range(extra_domains))
         self.mail: list[ReceivedMail] = []
         """Every mail that any host, or the attacker, has taken."""
+        self.complaints: list[str] = []
+        """What went wrong in the laboratory itself, where it runs on a thread of its own (`LabThread`)."""
         self.ca = CertificateAuthority(self.now)
         self.tree = Tree()
         self.dns_port, self.smtp_port, self.https_port = dns_port, smtp_port, https_port
@@ -566,6 +568,7 @@ class LabThread:
 
     async def _live(self) -> None:
         self._loop = asyncio.get_running_loop()
+        self._loop.set_exception_handler(lambda _, context: self.lab.complaints.append(str(context)))
         self._done = asyncio.Event()
         async with self.lab:
             self._ready.set()

@@ -46,8 +46,8 @@ class TlsPump:
                 self.is_open = True
             while chunk := self._tls.read(_CHUNK):
                 clear += chunk
-        except ssl.SSLWantReadError:
-            pass
+        except (ssl.SSLWantReadError, ssl.SSLZeroReturnError):
+            pass  # no more octets for now, or close_notify; what came before it counts
         except ssl.SSLError as error:
             raise TlsFailed(str(error)) from error
         finally:
