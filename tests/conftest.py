@@ -23,6 +23,12 @@ def lacking(reason: str) -> None:
 
 
 @pytest.fixture(scope="session")
+def give_up() -> Callable[[str], None]:
+    """Call it with the reason where the machine cannot do what a test needs; see `lacking`."""
+    return lacking
+
+
+@pytest.fixture(scope="session")
 def require_tools() -> Callable[..., dict[str, str]]:
     """Call it with names of programs; gives their paths, or skips (see `lacking`)."""
 

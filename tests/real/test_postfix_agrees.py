@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -31,7 +32,7 @@ def table():
     return {domain.name: domain for domain in module.DOMAINS}
 
 
-def ask_the_world(tools: dict[str, str]) -> dict[str, dict]:
+def ask_the_world(tools: dict[str, str], give_up: Callable[[str], None]) -> dict[str, dict]:
     # Not pytest's tmp_path: Postfix' users have to reach it.
     directory = Path(tempfile.mkdtemp(prefix="mxseal-world-"))
     directory.chmod(0o755)
@@ -56,7 +57,7 @@ def ask_the_world(tools: dict[str, str]) -> dict[str, dict]:
             env={**os.environ, "PATH": f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"},
         )
         if done.returncode and "unshare failed" in done.stderr:
-            pytest.skip("this machine forbids network namespaces")
+            give_up("this machine forbids network namespaces")
         assert done.returncode == 0, done.stderr[-4000:]
         return json.loads(done.stdout)
     finally:
@@ -99,7 +100,7 @@ def checked(judgement: dict, demand: str) -> str:
 
 @pytest.mark.real
 @pytest.mark.slow
-def test_mxseal_and_posttls_finger_agree(require_tools, require_root):
+def test_mxseal_and_posttls_finger_agree(require_tools, require_root, give_up):
     tools = require_tools(
         "unshare",
         "setpriv",
@@ -115,7 +116,7 @@ def test_mxseal_and_posttls_finger_agree(require_tools, require_root):
     )
     require_root()
     domains = table()
-    world = ask_the_world(tools)
+    world = ask_the_world(tools, give_up)
     results = world["domains"]
     assert results.keys() == domains.keys()
     assert len(domains) >= 30
