@@ -53,7 +53,9 @@ _SENDERS: Final = {
     Sender.OLD: "with neither",
 }
 _WIDEST: Final = 100
-_LONGEST_NAME: Final = 40
+_SIGNS: Final = 2 + 4 + 2 + 8 + 10 + 6 + 9
+"""Columns between the name and what is said of the certificate."""
+_COLUMNS: Final = 2 + _SIGNS + len("certificate")
 _INDENT: Final = "  "
 _EVIDENCE: Final = 6
 """Lines below a finding; JSON has all of them."""
@@ -70,8 +72,8 @@ def render(out: "Console", judgement: Judgement) -> None:
 def lines(judgement: Judgement, width: int) -> Iterator["Text"]:
     """The lines of the screen, styled."""
     yield _title(judgement, width)
-    yield from _records(judgement)
-    yield from _hosts(judgement)
+    yield from _records(judgement, width)
+    yield from _hosts(judgement, width)
     for finding in judgement.findings:
         yield from _finding(finding, width)
     yield from _senders(judgement, width)
@@ -112,7 +114,7 @@ def _noun(noun: str, count: int) -> str:
     return f"{noun}s" if count != 1 and noun in ("warning", "note") else noun
 
 
-def _records(judgement: Judgement) -> Iterator["Text"]:
+def _records(judgement: Judgement, width: int) -> Iterator["Text"]:
     """MTA-STS and TLSRPT in a line each, where they are there."""
     over = judgement.overview
     if over.mta_sts not in (Seal.NONE, Seal.UNKNOWN):
@@ -120,11 +122,13 @@ def _records(judgement: Judgement) -> Iterator["Text"]:
         words += [f"id {over.policy_id}"] if over.policy_id else []
         words += [f"max_age {_span(over.max_age)}"] if over.max_age is not None else []
         if over.policy_certificate_ends is not None:
-            words.append(f"policy host's certificate {_days(over.policy_certificate_ends, judgement)}")
+            words.append(f"certificate {_days(over.policy_certificate_ends, judgement)}")
         yield _text(f"{_INDENT}{'MTA-STS':<10}", _seal(over.mta_sts), f" {'  '.join(words)}")
     if over.tlsrpt not in (Seal.NONE, Seal.UNKNOWN):
-        rua = "  ".join(over.rua) or "a record that cannot be used"
-        yield _text(f"{_INDENT}{'TLSRPT':<10}", _seal(over.tlsrpt), f" {rua}")
+        first, *others = _wrapped("  ".join(over.rua) or "a record that cannot be used", width - 14)
+        yield _text(f"{_INDENT}{'TLSRPT':<10}", _seal(over.tlsrpt), f" {first}")
+        for line in others:
+            yield _text(" " * 14, line)
 
 
 def _span(seconds: int) -> str:
@@ -142,30 +146,33 @@ def _days(moment: datetime, judgement: Judgement) -> str:
 # --- the table ---------------------------------------------------------------------------------------
 
 
-def _hosts(judgement: Judgement) -> Iterator["Text"]:
+def _hosts(judgement: Judgement, width: int) -> Iterator["Text"]:
     if not judgement.hosts:
         return
-    names = [_short(host.host) for host in judgement.hosts]
+    names = [_short(host.host, width - _COLUMNS) for host in judgement.hosts]
     wide = max(map(len, [*names, "MX host"]))
     signed = judgement.overview.mx_dnssec
     sign, style = _seal(signed)
     head = f"{_INDENT}{'MX host':<{wide}}  {'pref':>4}  DNSSEC  STARTTLS  DANE  MTA-STS  certificate"
     yield _text((head, "dim"))
     for name, host in zip(names, judgement.hosts, strict=True):
-        yield _host(name, host, judgement, wide)
+        yield _host(f"{name:<{wide}}", host, judgement, width)
         for line in host.tlsa:
-            yield _text((f"{_INDENT}{'':<{wide}}        TLSA {line}", "dim"))
+            yield _text((f"{_INDENT}{'':<{min(wide, 20)}}        TLSA {line}", "dim"))
     if signed is not Seal.GOOD:
         yield _text((f"{_INDENT}the MX records: DNSSEC ", "dim"), (sign, style))
 
 
-def _host(name: str, host: HostSummary, judgement: Judgement, wide: int) -> "Text":
+def _host(name: str, host: HostSummary, judgement: Judgement, width: int) -> "Text":
     certificate = ""
     if host.certificate_ends is not None:
-        kinds = " ".join(host.key_kinds)
-        certificate = f"{_days(host.certificate_ends, judgement)}  {kinds}  {host.tls}".rstrip()
+        certificate = _days(host.certificate_ends, judgement)
+        room = width - len(_INDENT) - len(name) - _SIGNS
+        for more in (" ".join(host.key_kinds), host.tls):
+            if more and len(certificate) + 2 + len(more) <= room:
+                certificate += f"  {more}"
     return _text(
-        f"{_INDENT}{name:<{wide}}  {host.preference:>4}  ",
+        f"{_INDENT}{name}  {host.preference:>4}  ",
         *_cell(host.dnssec, 8),
         *_cell(host.starttls, 10),
         *_cell(host.dane, 6),
@@ -179,8 +186,13 @@ def _cell(seal: Seal, width: int) -> tuple[tuple[str, str], str]:
     return _seal(seal), " " * (width - 1)
 
 
-def _short(name: str) -> str:
-    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
+def _short(name: str, longest: int) -> str:
+    return name if len(name) <= longest else f"{name[: longest - 1]}…"
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    """Lines of at most `width`; words that are longer are cut."""
+    return textwrap.wrap(text, max(30, width), break_on_hyphens=False) or [""]
 
 
 # --- findings ----------------------------------------------------------------------------------------
@@ -190,7 +202,7 @@ def _finding(finding: Finding, width: int) -> Iterator["Text"]:
     yield _text("")
     style = STYLES[finding.severity]
     head = f"{finding.id:<8}{finding.severity.value:<9}"
-    body = textwrap.wrap(f"{finding.sentence}", max(30, width - len(head) - 2)) or [""]
+    body = _wrapped(finding.sentence, width - len(head) - 2)
     yield _text(_INDENT, (f"{finding.id:<8}", "bold"), (f"{finding.severity.value:<9}", style), body[0])
     hang = " " * (len(_INDENT) + len(head))
     for line in body[1:]:
@@ -198,17 +210,25 @@ def _finding(finding: Finding, width: int) -> Iterator["Text"]:
     yield from _cure(finding, hang, width)
     if finding.severity is not Severity.NOTE:
         for line in finding.evidence[:_EVIDENCE]:
-            yield _text(hang, (f"  {line}", "dim"))
+            # What is indented (a text with carets below) must keep its columns.
+            parts = (
+                [line]
+                if line.startswith(" ") or _is_to_paste(line)
+                else _wrapped(line, width - len(hang) - 2)
+            )
+            for part in parts:
+                yield _text(hang, (f"  {part}", "dim"))
 
 
 def _cure(finding: Finding, hang: str, width: int) -> Iterator["Text"]:
     """The cure, and behind its last line, if there is room, the section."""
     given: list[str] = []
     for line in finding.cure.split("\n"):
-        room = max(30, width - len(hang) - 2)
-        given += [line] if _is_to_paste(line) else textwrap.wrap(line, room) or [""]
+        given += [line] if _is_to_paste(line) else _wrapped(line, width - len(hang) - 2)
     section = f"({finding.section})"
-    fits = len(hang) + 2 + len(given[-1]) + 2 + len(section) <= width
+    # Never behind a line that somebody may copy as a whole.
+    fits = "\n" not in finding.cure and not _is_to_paste(given[-1])
+    fits = fits and len(hang) + 2 + len(given[-1]) + 2 + len(section) <= width
     for number, line in enumerate(given, 1):
         tail = f"  {section}" if fits and number == len(given) else ""
         yield _text(hang, ("→ " if number == 1 else "  ", "bold"), (line, "green"), (tail, "dim"))
@@ -218,7 +238,7 @@ def _cure(finding: Finding, hang: str, width: int) -> Iterator["Text"]:
 
 def _is_to_paste(line: str) -> bool:
     """A record or a command, which must stay in one line."""
-    return ". IN " in line or line.startswith(("openssl ", "mxseal ")) or "  openssl " in line
+    return ". IN " in line or any(f"{command} " in line for command in ("openssl", "mxseal"))
 
 
 # --- senders -----------------------------------------------------------------------------------------
@@ -230,7 +250,7 @@ def _senders(judgement: Judgement, width: int) -> Iterator["Text"]:
     wide = max(map(len, _SENDERS.values()))
     for view in judgement.senders:
         hang = " " * (len(_INDENT) + wide + 2)
-        body = textwrap.wrap(view.sentence, max(30, width - len(hang) - 2)) or [""]
+        body = _wrapped(view.sentence, width - len(hang) - 2)
         sign, style = _view_sign(view)
         yield _text(f"{_INDENT}{_SENDERS[view.sender]:<{wide}}  ", (sign, style), f" {body[0]}")
         for line in body[1:]:
@@ -251,7 +271,7 @@ def _breaks(judgement: Judgement, width: int) -> Iterator["Text"]:
     yield _text("")
     for item in judgement.breaks[:5]:
         lead = f"{_INDENT}breaks on {item.on}  "
-        body = textwrap.wrap(item.what, max(30, width - len(lead)))
+        body = _wrapped(item.what, width - len(lead))
         yield _text((lead, "yellow"), body[0])
         for line in body[1:]:
             yield _text(" " * len(lead), line)

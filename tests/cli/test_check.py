@@ -1,0 +1,123 @@
+"""``mxseal check`` without a network: bad input, the catalogue, and documents that follow the code."""
+
+import importlib.util
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from mxseal.cli import run
+from mxseal.decisions.checkup import CATALOGUE
+
+ROOT = Path(__file__).parents[2]
+NOBODY = ("--resolver", "127.0.0.1:1", "--timeout", "2")
+LONG = "a" * 10_000
+
+
+@pytest.fixture(autouse=True)
+def no_lab(monkeypatch):
+    monkeypatch.delenv("MXSEAL_LAB", raising=False)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        ((), 64, "no domain is given"),
+        (("exa mple.com",), 64, "'exa mple.com' is no domain"),
+        (("192.0.2.1",), 64, "an IP address is no host name"),
+        ((LONG,), 64, "at most 253 characters"),
+        (("\x1b[31mred",), 64, "\\x1b[31mred"),
+        (("--from", "{dir}/absent"), 65, "absent: No such file"),
+        (("--from", "{dir}/bad.txt"), 65, "bad.txt, line 3: 'two..dots' is no domain: a label is empty"),
+        (("--from", "{dir}/empty"), 64, "no domain is given"),
+        (("--from", "{dir}"), 64, "is a directory"),
+        (("--replay", "{dir}/absent"), 65, "absent: No such file"),
+        (("--replay", "{dir}/empty"), 65, "nothing is in it"),
+        (("--replay", "{dir}/bad.json"), 65, "bad.json, line 1 is no saved evidence"),
+        (("--replay", "{dir}/deep.json"), 65, "deep.json, line 1 is no saved evidence"),
+        (("--replay", "{dir}/bad.json", "example.com"), 64, "--replay takes its domains from the file"),
+        (("example.com", "--previous", "{dir}/bad.json"), 65, "bad.json, line 1 is no saved evidence"),
+        (("example.com", *NOBODY), 69, "no DNS resolver answers"),
+        (("example.com", "--resolver", "nonsense"), 64, "'nonsense' is no address"),
+        (("example.com", "--jobs", "0"), 64, "--jobs"),
+        (("--explain", "DANE999"), 64, "no such finding: 'DANE999'"),
+        (("--explain", ""), 64, "no such finding"),
+    ],
+    ids=lambda value: " ".join(value)[:40] if isinstance(value, tuple) else None,
+)
+def test_bad_input_is_one_clear_line(tmp_path, capsys, arguments, code, words):
+    (tmp_path / "bad.txt").write_text("example.com\n# a comment\ntwo..dots\n")
+    (tmp_path / "bad.json").write_text('{"domain": 5}\n')
+    (tmp_path / "deep.json").write_text("[" * 100_000)
+    (tmp_path / "empty").touch()
+    assert run(["check", *(text.replace("{dir}", str(tmp_path)) for text in arguments)]) == code
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert words in err
+    assert "Traceback" not in err
+    assert err.startswith("mxseal: ")
+    assert len(err.splitlines()) <= 2
+    assert max(map(len, err.splitlines())) < 500
+
+
+@pytest.mark.parametrize("id_", ["DANE007", "dane007"])
+def test_a_finding_is_explained(capsys, id_):
+    assert run(["check", "--explain", id_]) == 0
+    out, _ = capsys.readouterr()
+    entry = CATALOGUE["DANE007"]
+    assert entry.title in out
+    assert entry.section in out
+    assert entry.cure in out
+    assert " ".join(entry.explanation.split()) in " ".join(out.split())
+
+
+def test_all_findings_are_listed(capsys):
+    assert run(["check", "--explain", "all"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == list(CATALOGUE)
+
+
+def test_a_slip_is_guessed(capsys):
+    assert run(["check", "--explain", "DANE07"]) == 64
+    assert "DANE007" in capsys.readouterr().err
+
+
+def test_the_catalogue_as_json(capsys):
+    assert run(["check", "--explain", "all", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["schema_version"] == 1
+    assert [entry["id"] for entry in document["findings"]] == list(CATALOGUE)
+
+
+def script(name):
+    spec = importlib.util.spec_from_file_location(name, ROOT / "scripts" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_pages_of_the_findings_are_those_of_the_catalogue():
+    assert script("build_findings").drift() == [], "run: python scripts/build_findings.py"
+
+
+def test_the_schema_is_that_of_the_types():
+    module = script("build_check_schema")
+    assert module.TARGET.read_text() == module.text(), "run: python scripts/build_check_schema.py"
+
+
+def test_ids_sections_and_words_of_the_catalogue():
+    for id_, entry in CATALOGUE.items():
+        assert id_ == entry.id
+        assert re.fullmatch(r"(MX|DNS|DANE|STS|RPT|TLS)\d{3}", id_)
+        assert re.fullmatch(r"RFC \d{4} §\d+(\.\d+)*", entry.section)
+        assert entry.title[0].isupper() or entry.title.startswith("max_age")
+        assert not entry.title.endswith(".")
+        assert entry.explanation.endswith(".")
+        assert "  " not in entry.explanation
+
+
+def test_ids_are_consecutive_so_that_none_is_given_twice():
+    for prefix in ("MX", "DNS", "DANE", "STS", "RPT", "TLS"):
+        numbers = [int(id_[-3:]) for id_ in CATALOGUE if id_.rstrip("0123456789") == prefix]
+        assert numbers == list(range(1, len(numbers) + 1))

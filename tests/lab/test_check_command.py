@@ -1,0 +1,164 @@
+"""``mxseal check`` as it is called, over the laboratory: what is printed, saved, replayed, and the exit code."""
+
+import base64
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from mxseal.cli import run
+from mxseal.cli.output import console
+from mxseal.cli.render import lines
+from mxseal.decisions.checkup import Judgement
+from mxseal.lab import SCENARIOS, Fate
+from mxseal.vocabulary.saved import from_json, to_json
+
+SCHEMA = json.loads((Path(__file__).parents[2] / "docs/reference/check.schema.json").read_text())
+
+
+@pytest.fixture
+def options(lab):
+    world = lab.world
+    (address, port), *_ = world.resolvers
+    return [
+        *("--resolver", f"{address}:{port}"),
+        *("--trust-anchor", str(world.trust_anchor)),
+        *("--ca-file", str(world.ca_file)),
+        *("--smtp-port", str(world.smtp_port)),
+        *("--https-port", str(world.https_port)),
+        *("--dns-port", str(world.dns_port)),
+        "--allow-private",
+    ]
+
+
+def check(capsys, *arguments):
+    code = run(["check", *arguments])
+    out, err = capsys.readouterr()
+    assert err == ""
+    return code, out
+
+
+@pytest.mark.parametrize(
+    ("names", "arguments", "code"),
+    [
+        (["good-both.test"], [], 0),
+        (["good-dane.test"], ["--strict"], 0),  # notes only
+        (["tlsa-no-next-key.test"], [], 0),
+        (["tlsa-no-next-key.test"], ["--strict"], 1),
+        (["plain.test"], [], 1),
+        (["tlsa-mismatch.test"], [], 1),
+        (["good-both.test", "tlsa-mismatch.test"], [], 1),
+        (["null-mx.test"], [], 0),
+    ],
+)
+@pytest.mark.parametrize("output", [[], ["--json"], ["--jsonl"]])
+def test_exit_codes(capsys, options, names, arguments, code, output):  # noqa: PLR0917 - a table
+    assert check(capsys, *names, *arguments, *output, *options)[0] == code
+
+
+def fits(value, schema):
+    """As much of JSON Schema as the file uses."""
+    if "$ref" in schema:
+        return fits(value, SCHEMA["$defs"][schema["$ref"].rpartition("/")[2]])
+    if "anyOf" in schema or "oneOf" in schema:
+        return any(fits(value, one) for one in schema.get("anyOf", schema.get("oneOf")))
+    if "const" in schema:
+        return value == schema["const"]
+    if "enum" in schema:
+        return value in schema["enum"]
+    kinds = {
+        "string": str,
+        "integer": int,
+        "null": type(None),
+        "array": list,
+        "object": dict,
+        "number": float,
+    }
+    if not isinstance(value, kinds[schema["type"]]):
+        return False
+    if isinstance(value, list):
+        return all(fits(one, schema.get("items", {"type": "string"})) for one in value)
+    if isinstance(value, dict):
+        # Stricter than the schema: what is printed is all in it.
+        return set(schema["required"]) <= set(value) <= set(schema["properties"]) and all(
+            fits(one, schema["properties"][key]) for key, one in value.items()
+        )
+    return True
+
+
+def test_json_fits_its_schema_and_keeps_the_order(capsys, options):
+    names = ["tlsa-mismatch.test", "good-both.test", "sts-404.test", "null-mx.test"]
+    _, out = check(capsys, *names, "--json", *options)
+    document = json.loads(out)
+    assert fits(document, SCHEMA)
+    assert [domain["domain"] for domain in document["domains"]] == names
+    assert not fits({**document, "kind": "other"}, SCHEMA)
+
+
+def test_jsonl_from_a_file_fits_its_schema(capsys, options, tmp_path):
+    names = ["good-both.test", "plain.test", "bogus.test", "hosted.test"]
+    (tmp_path / "domains").write_text("# ours\n" + "\n".join(names) + "\n\ngood-both.test  # again\n")
+    code, out = check(capsys, "--from", str(tmp_path / "domains"), "--jsonl", *options)
+    found = [json.loads(line) for line in out.splitlines()]
+    assert code == 1
+    assert all(fits(line, SCHEMA) for line in found)
+    assert sorted(line["domain"] for line in found) == sorted(names)
+
+
+def test_saved_and_replayed_is_the_same_and_asks_nobody(capsys, options, tmp_path):
+    file = str(tmp_path / "evidence.jsonl")
+    names = [name for name, scenario in SCENARIOS.items() if not scenario.options][::3]
+    code, first = check(capsys, *names, "--save", file, "--json", *options)
+    again, second = check(capsys, "--replay", file, "--json")
+    assert code == again
+    by_domain = {domain["domain"]: domain for domain in json.loads(second)["domains"]}
+    assert [by_domain[domain["domain"]] for domain in json.loads(first)["domains"]] == json.loads(first)[
+        "domains"
+    ]
+
+
+def test_a_previous_check_is_compared_with(capsys, options, tmp_path):
+    file = tmp_path / "evidence.jsonl"
+    check(capsys, "good-sts.test", "--save", str(file), "--json", *options)
+    evidence = json.loads(file.read_bytes())
+    policy = base64.b64decode(evidence["policy_fetch"]["body"]).replace(b"1209600", b"2419200")
+    evidence["policy_fetch"]["body"] = base64.b64encode(policy).decode()
+    file.write_text(json.dumps(evidence))
+    _, out = check(capsys, "good-sts.test", "--previous", str(file), "--json", *options)
+    (domain,) = json.loads(out)["domains"]
+    assert "STS023" in {finding["id"] for finding in domain["findings"]}
+
+
+def test_people_see_the_state_and_each_finding_with_its_cure(capsys, options):
+    _, out = check(capsys, "tlsa-mismatch.test", *options)
+    assert out.splitlines()[0].startswith("tlsa-mismatch.test ")
+    assert "BROKEN  (1 broken, 1 note)" in out.splitlines()[0]
+    assert re.search(r"DANE008 broken +no TLSA record of mx1\.tlsa-mismatch\.test matches", out)
+    assert re.search(r"→ _25\._tcp\.mx1\.tlsa-mismatch\.test\. IN TLSA 3 1 1 [0-9a-f]{64}\n", out)
+    assert "(RFC 7672 §3.2)" in out
+    assert "with DANE (Postfix)   ✗ waits:" in out
+    assert "\x1b" not in out
+
+
+def test_a_domain_in_its_own_letters(capsys, options):
+    code, out = check(capsys, "Bücher.test", *options)
+    assert code == 1
+    assert out.startswith("bücher.test (xn--bcher-kva.test)")
+
+
+@pytest.mark.parametrize("width", [80, 100])
+def test_lines_fit_but_for_what_is_to_be_pasted(capsys, options, width):
+    names = [name for name, scenario in SCENARIOS.items() if scenario.fate is not Fate.RETURNED][::4]
+    _, out = check(capsys, *names, "--jsonl", *options)
+    for line in out.splitlines():
+        document = json.loads(line)
+        judgement = from_json(Judgement, to_json(document), source="output")
+        for shown in lines(judgement, width):
+            text = shown.plain
+            allowed = any(word in text for word in (". IN ", "openssl ", "mxseal "))
+            assert len(text) <= width or allowed, text
+
+
+def test_consoles_have_no_colour_without_a_terminal():
+    assert console().is_terminal is False
