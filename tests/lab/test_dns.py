@@ -248,6 +248,8 @@ def delv(require_tools):
         ("nobody.good-nsec3.test", "A", "; negative response, fully validated"),
         ("_tcp.mx1.good-nsec3.test", "TLSA", "; negative response, fully validated"),
         ("good-rsa-zone.test", "MX", "; fully validated"),
+        ("_25._tcp.mx1.good-wildcard.test", "TLSA", "; fully validated"),
+        ("dnssec-expiring.test", "MX", "; fully validated"),
         ("_25._tcp.mx1.good-dane-alias.test", "TLSA", "; fully validated"),
         ("good-sts.test", "MX", "; unsigned answer"),
         ("good-sts.test", "AAAA", "; negative response, unsigned answer"),

@@ -190,6 +190,7 @@ class Lab:
     # --- life ---
 
     async def __aenter__(self) -> Self:
+        _require_loopback()
         self._directory = Path(tempfile.mkdtemp(prefix="mxseal-lab-"))
         try:
             self._build()
@@ -583,6 +584,17 @@ def has_ipv6() -> bool:
     except OSError:
         return False
     return True
+
+
+def _require_loopback() -> None:
+    """Raise `UnavailableFault` where the interface lo is down, as in a fresh network namespace."""
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.connect(("127.0.0.1", 9))
+    except OSError as error:
+        raise UnavailableFault(
+            f"the loopback interface cannot be used: {error.strerror}", cure="as root:  ip link set lo up"
+        ) from None
 
 
 def _authority(zones: dict[dns.name.Name, Zone]) -> Callable[[dns.name.Name, dns.rdatatype.RdataType], Reply]:
