@@ -296,7 +296,7 @@ class _Story:
             *("   ", (f"{name:<23}", STRONG), (f"{judgement.state:<8}", style)),
             (f"{finding.id if finding else '':<9}", ACCENT),
         )
-        self._hang(head, Text("; ".join(sentences)))
+        self._hang(head, Text(". ".join(sentences)))
 
     async def _sealed(self) -> None:
         await self._act(3, "Two letters go out, sealed")
