@@ -174,7 +174,7 @@ class _Story:
         self._say(
             f"A small internet has come up on this machine in {self._started:.1f} seconds: {len(lab.scenarios)} domains,"
         )
-        self._say("mail servers, policy hosts, a certification authority, a signed DNS root of its own.")
+        self._say("mail servers, policy hosts, a CA, and a signed DNS root of its own.")
         self._say(
             ("Anna", STRONG),
             " writes letters, ",
@@ -227,9 +227,7 @@ class _Story:
                 self._say(("    │ ", BAD), line)
                 await self._beat(0.3)
         self._out.print()
-        self._say(
-            "  No error, no warning, nothing in the log. SMTP was made like that.", ("  RFC 3207 §6", ACCENT)
-        )
+        self._say("  No error, no warning: SMTP was made like that.", ("  RFC 3207 §6", ACCENT))
         await self._beat(1.8)
 
     async def _ehlo(self, domain: str) -> list[str]:
@@ -259,9 +257,9 @@ class _Story:
                 await self._beat(0.12)
         self._out.print()
         self._say(
-            *(("   sealed", GOOD), " authenticated TLS or no mail · "),
+            *(("   sealed", GOOD), " authenticated, or not sent · "),
             *(("open", ODD), " Eve can read it · "),
-            *(("broken", BAD), " strict senders wait"),
+            *(("broken", BAD), " mail waits"),
         )
         self._say((f"   {len(names)} domains examined from all sides in {spent:.1f} seconds", DIM))
         await self._beat(3.0)
