@@ -2,7 +2,12 @@
 
 import base64
 import json
+import os
+import pty
 import re
+import subprocess
+import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -162,3 +167,25 @@ def test_lines_fit_but_for_what_is_to_be_pasted(capsys, options, width):
 
 def test_consoles_have_no_colour_without_a_terminal():
     assert console().is_terminal is False
+
+
+def test_the_progress_bar_goes_to_the_terminal_and_the_results_do_not(options, tmp_path):
+    ours, theirs = pty.openpty()
+    names = ["good-both.test", "plain.test", "null-mx.test"]
+    command = [sys.executable, "-m", "mxseal", "check", *names, "--jsonl", *options]
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "80"}
+    environment.pop("NO_COLOR", None)
+    with (tmp_path / "out").open("wb") as out:
+        done = subprocess.run(command, stdout=out, stderr=theirs, env=environment, timeout=60, check=False)
+    os.close(theirs)
+    shown = b""
+    with suppress(OSError):  # Linux says so at the end of a terminal
+        while octets := os.read(ours, 65536):
+            shown += octets
+    os.close(ours)
+    assert done.returncode == 1
+    assert b"checking" in shown
+    assert b"3/3" in shown
+    assert b"schema_version" not in shown
+    lines = (tmp_path / "out").read_text().splitlines()
+    assert sorted(json.loads(line)["domain"] for line in lines) == sorted(names)

@@ -305,7 +305,7 @@ async def _print(
     from mxseal.decisions.checkup import needs_action
 
     found = False
-    with _progress(total, quiet=output is None and sys.stdout.isatty()) as advance:
+    with _progress(total, quiet=sys.stdout.isatty()) as advance:
         if output == "jsonl":
             async for _, judgement in run:
                 found |= needs_action(judgement, strict=strict)
@@ -349,7 +349,7 @@ async def _print_for_people(
 
 @contextmanager
 def _progress(total: int, *, quiet: bool) -> Iterator[Callable[[], None]]:
-    """A progress bar on stderr, if that is a terminal and there is something to wait for."""
+    """A progress bar on stderr, if that is a terminal, results go elsewhere, and there is something to wait for."""
     if total < 2 or quiet or not sys.stderr.isatty():
         yield lambda: None
         return
@@ -372,6 +372,10 @@ def _progress(total: int, *, quiet: bool) -> Iterator[Callable[[], None]]:
         TextColumn("left"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console(stderr=True), transient=True) as progress:
+    # Left alone, rich would send our stdout to the bar's console.
+    own = Progress(
+        *columns, console=console(stderr=True), transient=True, redirect_stdout=False, redirect_stderr=False
+    )
+    with own as progress:
         task = progress.add_task("checking", total=total)
         yield lambda: progress.advance(task)
