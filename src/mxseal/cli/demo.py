@@ -417,8 +417,8 @@ class _Story:
         program = program_name()
         for command, what in (
             ("check YOUR-DOMAIN", "what would a strict sender see at yours?"),
-            ("send explain DOMAIN", "how must mail to a domain travel, and why?"),
-            ("lab up", "keep this small internet running, and break it yourself"),
+            ("send explain DOMAIN", "how must mail travel, and why?"),
+            ("lab up", "keep it running, and break it yourself"),
         ):
             self._say(f"  {f'{program} {command}':<{len(program) + 22}}", (what, DIM))
         self._out.print()
