@@ -133,6 +133,10 @@ def test_a_previous_check_is_compared_with(capsys, options, tmp_path):
     _, out = check(capsys, "good-sts.test", "--previous", str(file), "--json", *options)
     (domain,) = json.loads(out)["domains"]
     assert "STS023" in {finding["id"] for finding in domain["findings"]}
+    assert {"id": "STS023", "subject": "good-sts.test"} in domain["changes"]["appeared"]
+    assert fits(json.loads(out), SCHEMA)
+    _, shown = check(capsys, "good-sts.test", "--previous", str(file), *options)
+    assert "new: STS023 (good-sts.test)" in shown
 
 
 def test_people_see_the_state_and_each_finding_with_its_cure(capsys, options):

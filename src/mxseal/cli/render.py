@@ -78,6 +78,7 @@ def lines(judgement: Judgement, width: int) -> Iterator["Text"]:
         yield from _finding(finding, width)
     yield from _senders(judgement, width)
     yield from _breaks(judgement, width)
+    yield from _changes(judgement, width)
 
 
 def _text(*parts: str | tuple[str, str]) -> "Text":
@@ -275,3 +276,20 @@ def _breaks(judgement: Judgement, width: int) -> Iterator["Text"]:
         yield _text((lead, "yellow"), body[0])
         for line in body[1:]:
             yield _text(" " * len(lead), line)
+
+
+def _changes(judgement: Judgement, width: int) -> Iterator["Text"]:
+    changes = judgement.changes
+    if changes is None:
+        return
+    yield _text("")
+    lead = f"{_INDENT}since {changes.since:%Y-%m-%d}  "
+    words = [
+        f"{what} {named.id} ({named.subject})"
+        for what, names in (("new:", changes.appeared), ("gone:", changes.gone))
+        for named in names
+    ]
+    first, *others = _wrapped("  ".join(words) or "no finding has come or gone", width - len(lead))
+    yield _text((lead, "dim"), first)
+    for line in others:
+        yield _text(" " * len(lead), line)

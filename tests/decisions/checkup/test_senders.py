@@ -1,5 +1,7 @@
 """What senders would do, in the words that people read; and the lines to paste."""
 
+from datetime import timedelta
+
 import pytest
 from checkup_scene import (
     CA,
@@ -9,13 +11,14 @@ from checkup_scene import (
     IPV6,
     MX1,
     NEXT,
+    NOW,
     POLICY,
     RSA1,
     Scene,
     tlsa,
 )
 
-from mxseal.decisions.checkup import Fate, Protection, Sender
+from mxseal.decisions.checkup import Fate, Named, Protection, Sender
 from mxseal.lab.ca import Flaw
 from mxseal.vocabulary.observations import (
     FetchStage,
@@ -221,3 +224,18 @@ def test_what_breaks_ahead_is_sorted():
     scene.records[TLSA1] = [tlsa(certificate), tlsa(NEXT)]
     scene.policy_certificate = CA.issue("mta-sts.example.com", days_left=3)
     assert [item.on for item in scene.judge().breaks] == ["2026-11-26", "2026-11-28"]
+
+
+def test_an_earlier_check_shows_what_came_and_went():
+    before = Scene()
+    before.policy = POLICY.replace("enforce", "testing")
+    before.patch(at=NOW - timedelta(days=30))
+    scene = Scene()
+    mismatch_at_first(scene)
+    scene.records["_mta-sts.example.com TXT"] = ["v=STSv1; id=20261122;"]
+    assert scene.judge().changes is None
+    scene.previous = before.evidence()
+    changes = scene.judge().changes
+    assert changes.since == NOW - timedelta(days=30)
+    assert changes.appeared == (Named("DANE008", "mx1.example.com"),)
+    assert changes.gone == (Named("STS019", "example.com"),)

@@ -30,10 +30,12 @@ from mxseal.decisions.checkup.dnssec import judge_dnssec
 from mxseal.decisions.checkup.facts import Facts, gather_facts
 from mxseal.decisions.checkup.judgement import (
     Breaks,
+    Changes,
     Fate,
     HostSummary,
     HostView,
     Judgement,
+    Named,
     Overview,
     Protection,
     Seal,
@@ -54,11 +56,13 @@ from mxseal.vocabulary.observations import Evidence
 __all__ = [
     "CATALOGUE",
     "Breaks",
+    "Changes",
     "Entry",
     "Fate",
     "HostSummary",
     "HostView",
     "Judgement",
+    "Named",
     "Overview",
     "Protection",
     "Seal",
@@ -87,11 +91,7 @@ def judge(evidence: Evidence, now: datetime, *, roots: Roots, previous: Evidence
         previous: evidence of an earlier check of the same domain, for findings about change.
     """
     facts = gather_facts(evidence, now, roots, previous)
-    rules = _ALWAYS if facts.takes_no_mail else _ALWAYS + _FOR_MAIL
-    findings = sorted(
-        (finding for rule in rules for finding in rule(facts)),
-        key=lambda found: (_WORST_FIRST.index(found.severity), found.id, found.subject, found.sentence),
-    )
+    findings = _findings(facts)
     overview, hosts = summarize(facts)
     return Judgement(
         domain=evidence.domain,
@@ -103,6 +103,25 @@ def judge(evidence: Evidence, now: datetime, *, roots: Roots, previous: Evidence
         breaks=breaks_ahead(facts, findings),
         overview=overview,
         hosts=hosts,
+        changes=_changes(findings, previous, roots) if previous is not None else None,
+    )
+
+
+def _findings(facts: Facts) -> list[Finding]:
+    rules = _ALWAYS if facts.takes_no_mail else _ALWAYS + _FOR_MAIL
+    return sorted(
+        (finding for rule in rules for finding in rule(facts)),
+        key=lambda found: (_WORST_FIRST.index(found.severity), found.id, found.subject, found.sentence),
+    )
+
+
+def _changes(findings: list[Finding], previous: Evidence, roots: Roots) -> Changes:
+    """By id and subject; sentences hold days and digests, which change by themselves."""
+    earlier = _findings(gather_facts(previous, previous.at, roots))
+    before = {Named(finding.id, finding.subject) for finding in earlier}
+    today = {Named(finding.id, finding.subject) for finding in findings}
+    return Changes(
+        since=previous.at, appeared=tuple(sorted(today - before)), gone=tuple(sorted(before - today))
     )
 
 

@@ -127,6 +127,22 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True):
     rua: tuple[str, ...] = ()
 
 
+class Named(msgspec.Struct, frozen=True, order=True):
+    """A finding without its words, to compare checks by."""
+
+    id: str
+    subject: str
+
+
+class Changes(msgspec.Struct, frozen=True, kw_only=True):
+    """What is different from an earlier check, judged by the same rules."""
+
+    since: datetime
+    """When the earlier check was made."""
+    appeared: tuple[Named, ...]
+    gone: tuple[Named, ...]
+
+
 class Judgement(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that `check` says about one domain."""
 
@@ -141,3 +157,5 @@ class Judgement(msgspec.Struct, frozen=True, kw_only=True):
     """Earliest first; only what lies ahead."""
     overview: Overview
     hosts: tuple[HostSummary, ...]
+    changes: Changes | None = None
+    """None: there is no earlier check to compare with."""
