@@ -61,6 +61,12 @@ def test_a_resolver_must_pass_dnssec_on(seen, health, words):
     assert bool(remarks[0].cure) is (health is Health.WRONG)
 
 
+def test_whose_word_is_taken_must_validate():
+    assert [remark.health for remark in judge_resolver(resolver(), trust_ad=True)] == [Health.FINE]
+    (remark,) = judge_resolver(resolver(sets_ad=False), trust_ad=True)
+    assert (remark.health, "no AD bit" in remark.sentence) == (Health.WRONG, True)
+
+
 @pytest.mark.parametrize(
     ("seen", "health", "words"),
     [

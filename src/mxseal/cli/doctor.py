@@ -81,7 +81,7 @@ async def examine_resolvers(world: WorldSettings, now: datetime) -> "tuple[list[
         )
     )
     seen = [observation(checks) for checks in results]
-    remarks = [remark for each in seen for remark in judge_resolver(each)]
+    remarks = [remark for each in seen for remark in judge_resolver(each, trust_ad=world.trust_ad is True)]
     return remarks, any(each.proved for each in seen)
 
 

@@ -70,8 +70,11 @@ class ResolverObservation(msgspec.Struct, frozen=True, kw_only=True):
     detail: str = ""
 
 
-def judge_resolver(seen: ResolverObservation) -> tuple[Remark, ...]:
-    """A resolver has to pass DNSSEC records on (RFC 3225, RFC 4035 §3.2); that it validates is only nice."""
+def judge_resolver(seen: ResolverObservation, *, trust_ad: bool = False) -> tuple[Remark, ...]:
+    """A resolver has to pass DNSSEC records on (RFC 3225, RFC 4035 §3.2).
+
+    That it validates is only nice, unless its word is taken (`trust_ad`).
+    """
 
     def remark(health: Health, sentence: str, cure: str = "", section: str = "") -> tuple[Remark, ...]:
         detail = f": {printable(seen.detail, 200)}" if seen.detail and health is not Health.FINE else ""
@@ -90,6 +93,13 @@ def judge_resolver(seen: ResolverObservation) -> tuple[Remark, ...]:
             Health.WRONG,
             "does not answer",
             "name another one with --resolver, or mend /etc/resolv.conf",
+        )
+    if trust_ad and not seen.sets_ad:
+        return remark(
+            Health.WRONG,
+            "gives no AD bit for a signed name, so its word on DNSSEC is worth nothing",
+            "leave --trust-ad away, or name a validating resolver with --resolver",
+            "RFC 4035 §3.2.3",
         )
     if not seen.passes_signatures:
         return remark(
