@@ -38,7 +38,7 @@ class WorldSettings(msgspec.Struct, frozen=True, kw_only=True):
     trust_anchor: Path | None = None
     """A file with DS or DNSKEY records of the root; None: the built-in ones."""
     trust_ad: bool | Literal["unproved"] = False
-    """Take the AD bit of the resolvers instead of validating (DESIGN rule 4)."""
+    """Take the AD bit of the resolvers instead of validating (docs/architecture.md, rule 4)."""
     ca_file: Path | None = None
     """A PEM file with the trusted CAs; None: the system's."""
     smtp_port: int = 25

@@ -75,7 +75,7 @@ def reach(uri, **settings):
         ("https://nowhere.example.com/", False, "has neither"),
         ("https://slow.example.com/", None, "lookup of slow.example.com failed"),
         ("https://mute.example.com/", None, "the A lookup of mute.example.com failed"),
-        # DESIGN rule 6.
+        # docs/architecture.md, rule 6
         (
             "https://inside.example.com/",
             None,

@@ -1,4 +1,4 @@
-"""The decision over a whole grid of states, against an oracle of DESIGN §5.2 and against laws.
+"""The decision over a whole grid of states, against an oracle of ADR 11 and against laws.
 
 The grid: up to three MX hosts × what DNS says of each × whether the policy
 names it × the MX RRset × the MTA-STS policy, its record, fetch and cache.
@@ -189,7 +189,7 @@ STS_STATES = {
 }
 
 
-# --- the oracle: DESIGN §5.2 as rules over categories -----------------------------------------------
+# --- the oracle: ADR 11 as rules over categories -----------------------------------------------
 
 
 def oracle_policy(record, fetch, cache):
@@ -461,7 +461,7 @@ HARMLESS = ("unsigned", "unsigned, AAAA broken", "unsigned, TLSA broken", "no ad
 
 
 def test_no_failure_is_invented_for_domains_that_promised_nothing():
-    """DESIGN rule 1, second half; pains 10 and 8 of notes on peers: SES' broken AAAA, one dead MX host."""
+    """Rule 1 of docs/architecture.md, second half: SES' broken AAAA, one dead MX host."""
     nothing_promised = [(r, f, None) for r in RECORDS for f in (None, "invalid", "failed")]
     for size in (1, 2, 3):
         for states in itertools.combinations_with_replacement(HARMLESS, size):
@@ -482,7 +482,7 @@ def test_a_host_that_cannot_be_looked_up_stops_no_mail_to_the_others():
         assert decision.answer.kind is Kind.DANE  # the MTA looks the other host up for itself
 
 
-# --- the rows of DESIGN §5.2, spelt out --------------------------------------------------------------------------
+# --- the rows of ADR 11, spelt out --------------------------------------------------------------------------
 
 D, U, N = ("dane", True), ("unusable", True), ("signed, no TLSA", True)
 ENFORCE, TESTING, WITHDRAWN, ABSENT = (

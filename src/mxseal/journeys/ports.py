@@ -21,7 +21,7 @@ from mxseal.vocabulary.observations import (
 
 
 class Resolver(Protocol):
-    """DNS with a security status (DESIGN rule 4)."""
+    """DNS with a security status (docs/architecture.md, rule 4)."""
 
     async def resolve(self, name: str, record_type: RecordType) -> Answer:
         """The answer to one question, aliases followed, with its proved security."""

@@ -1,4 +1,4 @@
-"""DNS with a security status (DESIGN rule 4): two back ends of one port.
+"""DNS with a security status (docs/architecture.md, rule 4): two back ends of one port.
 
 DNSSEC in a few lines.  A zone signs each RRset; the signature is an RRSIG
 record beside it (RFC 4034 §3).  The keys are the zone's DNSKEY RRset, and the

@@ -6,7 +6,7 @@ RFC 8461 §3.3 wants it.  `ReportEndpointProber` satisfies
 sending it anything.  Both look up addresses with the resolver that they are
 given, so that DNS has one voice, and both refuse addresses that are not public,
 so that somebody's TXT record cannot make us knock on doors inside of our own
-network (DESIGN rule 6).
+network (docs/architecture.md, rule 6).
 """
 
 from mxseal.adapters.https.addresses import Found, NotFound, Resolver, find_addresses
