@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from functools import lru_cache
+from typing import Final
 
 from mxseal.decisions.checkup.facts import Facts, HostFacts, SessionFacts
 from mxseal.decisions.checkup.wording import day, finding, listed, why_failed
@@ -30,6 +31,8 @@ from mxseal.vocabulary.observations import (
     TlsaData,
     TlsaState,
 )
+
+_MAX_COMPARED: Final = 16
 
 
 def judge_dane(facts: Facts) -> Iterator[Finding]:
@@ -227,7 +230,8 @@ def _mistake(record: TlsaData, chain: tuple[bytes, ...]) -> str | None:
 def _wrong_digests(host: HostFacts) -> Iterator[Finding]:
     told: set[TlsaData] = set()
     for session in host.handshakes:
-        for record in host.usability.usable:
+        # A hostile RRset has hundreds of records, and each costs some hundred digests.
+        for record in host.usability.usable[:_MAX_COMPARED]:
             if record in told or _is_matched(host, record):
                 continue
             mistake = _mistake(record, session.chain)

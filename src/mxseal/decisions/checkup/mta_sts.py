@@ -244,15 +244,22 @@ def _lines(facts: Facts, policy: Policy) -> Iterator[Finding]:
         )
     if not facts.hosts or facts.evidence.left_out:
         return
-    for pattern in policy.mx:
-        if not any(pattern.matches(host.evidence.name) for host in facts.hosts):
-            yield finding(
-                "STS024",
-                facts.domain,
-                f"the pattern {pattern} of the policy matches no MX host",
-                url=facts.policy_url,
-                pattern=pattern,
-            )
+    idle = [
+        pattern
+        for pattern in policy.mx
+        if not any(pattern.matches(host.evidence.name) for host in facts.hosts)
+    ]
+    if idle:
+        what = f"the pattern {idle[0]}" if len(idle) == 1 else f"{len(idle)} patterns"
+        verb = "matches" if len(idle) == 1 else "match"
+        yield finding(
+            "STS024",
+            facts.domain,
+            f"{what} of the policy {verb} no MX host",
+            evidence=[f"mx: {pattern}" for pattern in idle],
+            url=facts.policy_url,
+            pattern=listed(idle),
+        )
 
 
 def _id_unchanged(facts: Facts, policy: Policy) -> Iterator[Finding]:

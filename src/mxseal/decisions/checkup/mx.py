@@ -1,11 +1,15 @@
 """Where mail goes: RFC 5321 §5.1, RFC 7505."""
 
 from collections.abc import Iterator
+from typing import Final
 
 from mxseal.decisions.checkup.facts import Facts, HostFacts
 from mxseal.decisions.checkup.wording import finding, listed, why_failed
 from mxseal.vocabulary.findings import Finding, Severity
 from mxseal.vocabulary.observations import Answer, OtherData, Outcome, Security, TlsaState
+
+_MAX_ODD: Final = 8
+"""Of MX records that name no host, so many are told; a hostile RRset has hundreds."""
 
 
 def judge_mx(facts: Facts) -> Iterator[Finding]:
@@ -42,7 +46,7 @@ def _records(facts: Facts) -> Iterator[Finding]:
             "MX012", domain, f"{domain} has a null MX and other MX records beside it", domain=domain
         )
     odd = [record.text for record in mx.records if isinstance(record, OtherData)]
-    for text in odd:
+    for text in odd[:_MAX_ODD]:
         preference, _, exchange = text.partition(" ")
         yield finding(
             "MX007",
@@ -100,16 +104,15 @@ def _host(facts: Facts, host: HostFacts) -> Iterator[Finding]:
             preference=host.evidence.preference,
             target=alias,
         )
-    if not facts.evidence.private_allowed:
-        for address in host.addresses:
-            if not address.is_global:
-                yield finding(
-                    "MX011",
-                    host.name,
-                    f"{host.name} has the address {address}, which is not public",
-                    address=address,
-                    host=host.name,
-                )
+    private = [address for address in host.addresses if not address.is_global]
+    if private and not facts.evidence.private_allowed:
+        yield finding(
+            "MX011",
+            host.name,
+            f"{host.name} has an address that is not public: {listed(private)}",
+            address=listed(private),
+            host=host.name,
+        )
 
 
 def _alias(*answers: Answer) -> str:
