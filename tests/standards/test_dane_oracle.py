@@ -22,7 +22,9 @@ from mxseal.vocabulary.observations import TlsaData
 
 MX, NEXT_HOP = HostName("mx.example.com"), HostName("example.com")
 
-EXPIRED_ANCHOR = "the dates of a DANE-TA(2) anchor are not enforced, as in Postfix; RFC 7671 §5.2 leaves it open"
+EXPIRED_ANCHOR = (
+    "the dates of a DANE-TA(2) anchor are not enforced, as in Postfix; RFC 7671 §5.2 leaves it open"
+)
 OTHER_WAYS = "OpenSSL follows the first issuer that looks right; we try the others, too (RFC 4158 §2.4)"
 
 DANE_DIFFERENCES = {
