@@ -176,6 +176,7 @@ def test_standards_and_decisions_cite():
 
 
 FOREIGN = re.compile(
+    r"\b(?:DESIGN|TASTE)(?:\.md| rule| §)|"  # documents that are not here
     r"/(?:work|root|home/[a-z]+|Users/[A-Za-z]+)/[a-z.]"  # somebody's machine
     r"|(?:--index-url|--extra-index-url|--find-links|--trusted-host)\b(?!\S* )"
     r"|https?://[^\s/]*(?:pythonhosted|pypi\.org|artifactory|nexus|proxy)[^\s]*"
