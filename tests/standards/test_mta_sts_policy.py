@@ -90,7 +90,7 @@ def test_good(body, has):
 
 BAD = [
     # body, rule, the text that is marked
-    ("", "sts-policy-field", ""),
+    ("", "sts-policy-record", ""),
     ("\n", "sts-policy-field", ""),
     (policy_of(E, MX, AGE), "sts-policy-version", ""),
     (policy_of(V, MX, AGE), "sts-policy-mode", ""),
@@ -128,6 +128,7 @@ BAD = [
     (policy_of(V, E, MX, AGE, "x: a\tb"), "sts-policy-vchar", "\t"),
     (policy_of(V, E, MX, AGE, "x: a\x7fb"), "sts-policy-vchar", "\x7f"),
     (policy_of(V, E, MX, AGE).replace("\n", "\r"), "sts-policy-vchar", "\r"),  # a bare CR ends no line
+    (policy_of(V, E, MX, AGE).removesuffix("\n") + "\r", "sts-policy-vchar", "\r"),  # nor the last one
     (policy_of(V, E, MX, AGE).replace("\n", "\r\r\n"), "sts-policy-vchar", "\r"),
     (policy_of(V, E, MX, "mx: b..example", AGE), "sts-policy-mx-value", "."),  # one bad pattern spoils all
     (policy_of(V, "mode: none", "mx: *", AGE), "sts-policy-mx-value", "*"),  # also where none is needed

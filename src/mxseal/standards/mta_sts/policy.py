@@ -37,6 +37,10 @@ _FIELD: Final = re.compile(
 )
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,31}")
 _NOT_VCHAR: Final = re.compile(rf"[^ {_VCHAR}]")
+_NO_VCHAR: Final = {
+    "\t": "a tab inside of a value",
+    "\r": "a carriage return by itself: a line ends with LF or CRLF",
+}
 _MAX_AGE: Final = re.compile(r"[0-9]{1,10}\Z")
 
 _SECTION: Final = "RFC 8461 §3.2"
@@ -236,10 +240,13 @@ def _decoded(body: bytes | str) -> str | Rejection:
 def _lines(text: str) -> Iterator[tuple[int, str]]:
     """Each line with its place.  Not `str.splitlines`, which also splits at U+0085, U+2028 and more."""
     start = 0
-    # One line end may follow the last field: ``[sts-policy-term]``.
-    for line in text.removesuffix("\n").split("\n"):
+    *ended, last = text.split("\n")
+    for line in ended:
         yield start, line.removesuffix("\r")
         start += len(line) + 1
+    # One line end may follow the last field: ``[sts-policy-term]``.  A CR alone is none, also there.
+    if last or not ended:
+        yield start, last
 
 
 def _reject(text: str, start: int, length: int, message: str, rule: str) -> Rejection:
@@ -265,6 +272,8 @@ def _missing(text: str, name: str, fields: dict[str, tuple[int, str]]) -> Reject
 
 def _not_a_field(text: str, start: int, line: str) -> Rejection:
     """Which part of ``name ":" *WSP value *WSP`` the line breaks."""
+    if not text:
+        return _reject(text, 0, 0, "the policy is empty", "sts-policy-record")
     if not line.strip(" \t"):
         what = "a line is empty, and each must hold a field 'name: value'"
         return _reject(text, start, len(line), what, "sts-policy-field")
@@ -284,7 +293,7 @@ def _not_a_field(text: str, start: int, line: str) -> Rejection:
         at = start + len(line)
         return _reject(text, at, 0, "a value must follow the ':'", "sts-policy-ext-value")
     at = start + end + 1 + len(value) - len(value.lstrip(" \t")) + bad.start()
-    what = "a tab inside of a value" if bad[0] == "\t" else "a character that no value has"
+    what = _NO_VCHAR.get(bad[0], "a character that no value has")
     return _reject(text, at, 1, what, "sts-policy-vchar")
 
 
