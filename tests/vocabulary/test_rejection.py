@@ -34,6 +34,8 @@ def test_a_caret_under_the_place():
         ("\ta", 1, 2, "\\ta", "  ^"),
         ("例a", 1, 2, "例a", "  ^"),  # as wide as two letters
         ("e\u0301a", 2, 3, "e\u0301a", " ^"),  # combining: no width
+        ("क\u0901a", 2, 3, "क\u0901a", " ^"),  # no combining class, and no width either
+        ("📧a", 1, 2, "📧a", "  ^"),  # beyond the BMP: one character, two columns
         ("a" * 300 + "b" + "c" * 300, 300, 301, "…" + "a" * 50 + "b" + "c" * 49 + "…", " " * 51 + "^"),
         ("\ud800", 0, 1, "\\ud800", "^^^^^^"),
     ],
@@ -49,6 +51,7 @@ def test_law_no_text_acts_on_a_terminal(text, start, length, message, rule):
     assert all(character.isprintable() or character == "\n" for character in shown)
     assert shown.count("\n") == 3
     assert shown.rpartition("\n")[2].lstrip(" ").strip("^") == ""
+    assert str(Rejection(text, start, start + length, message, rule, "RFC 8461 §3.1")).isprintable()
 
 
 @given(st.text(max_size=700))

@@ -116,6 +116,13 @@ def test_what_is_no_evidence(text):
         from_json(Evidence, text, source="e.json")
 
 
+def test_what_a_damaged_file_says_does_not_act_on_the_terminal():
+    damaged = to_json(evidence(None)).replace(b'"TXT"', b'"\\u001b[2J\\nall is well"', 1)
+    with pytest.raises(DataFault, match=r"Invalid enum value") as caught:
+        from_json(Evidence, damaged, source="e.json")
+    assert str(caught.value).isprintable()
+
+
 def test_builtins_are_plain():
     plain = to_builtins(evidence(None))
     assert type(plain["domain"]) is str

@@ -1,6 +1,7 @@
 """Why a text was not accepted: which rule, where, and who says so."""
 
 import unicodedata
+from typing import Final
 
 import msgspec
 
@@ -43,7 +44,7 @@ class Rejection(msgspec.Struct, frozen=True):
         if "\n" in self.text:
             place = f" in line {self.line}, character {self.column}"
         source = f" ({self.section})" if self.section else ""
-        return f"{self.message}{place}{source}"
+        return f"{_escaped(self.message)}{place}{source}"
 
     def with_caret(self, width: int = 100) -> str:
         """The message with the line in question below, and carets under the place.
@@ -73,12 +74,17 @@ class Rejection(msgspec.Struct, frozen=True):
         )
 
 
+_NO_WIDTH: Final = ("Mn", "Me")
+"""Marks that stand on the character before them; not all have a combining class (U+0901 for one)."""
+
+
 def _columns(text: str) -> int:
     """How many columns a terminal takes for a printable text."""
     if text.isascii():
         return len(text)
     return sum(
-        0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text
+        0 if unicodedata.category(c) in _NO_WIDTH else 2 if unicodedata.east_asian_width(c) in "WF" else 1
+        for c in text
     )
 
 

@@ -5,6 +5,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from mxseal.vocabulary.faults import DataFault
+from mxseal.vocabulary.rejection import printable
 
 Value = TypeVar("Value", bound=msgspec.Struct)
 
@@ -25,7 +26,8 @@ def from_json(kind: type[Value], text: bytes, *, source: str) -> Value:
         return msgspec.json.decode(text, type=kind, dec_hook=_decode)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise DataFault(
-            f"{source} is no saved {kind.__name__.lower()}: {error}",
+            # The message quotes the file, which may have come from anybody.
+            f"{source} is no saved {kind.__name__.lower()}: {printable(str(error), 300)}",
             cure="give a file that the same version of mxseal has written",
         ) from None
 
