@@ -266,6 +266,40 @@ def test_not_even_json(body, message):
     assert 0 <= rejection.start <= rejection.end <= len(rejection.text) < 100_000
 
 
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        # Brackets beyond the bound, so that nesting is looked at, and a string without end.
+        (b"[" * 40 + b'"' + b'\\"' * 500_000, "levels deep"),
+        (b'{"x":[' + b"[]," * 40 + b'"' + b'\\"' * 500_000 + b"\\", "ends too early"),
+        (b"{%b}" % b",".join([*(b'"%d":0' % n for n in range(200_000)), b'"a":0,"a":0']), None),
+    ],
+)
+def test_no_text_takes_more_than_a_moment(body, message):
+    """Each of them took minutes, for quadratic time: this test fails by not ending."""
+    if message is None:
+        body = ERRATUM.replace('"report-id"', f'"x": {body.decode()}, "report-id"', 1).encode()
+        message = "a name is there twice"
+    rejection = decode_report(body)
+    assert isinstance(rejection, Rejection)
+    assert message in rejection.message
+
+
+def test_a_long_report_is_cut_and_its_lines_still_counted():
+    lines = ERRATUM.replace("5326", "-1").splitlines()
+    place = next(n for n, line in enumerate(lines) if "-1" in line)
+    lines[1:1] = [f'"x{n}": "{"y" * 80}",' for n in range(2_000)]
+    rejection = decode_report("\n".join(lines).encode())
+    assert (rejection.line, rejection.column) == (place + 2_001, lines[place + 2_000].index("-1") + 1)
+    assert len(rejection.text) < 100_000
+
+
+def test_what_a_report_says_does_not_act_on_a_terminal():
+    rejection = decode_report(ERRATUM.replace('"sts"', '"\\u001b[2J\\nx"', 1).encode())
+    assert rejection.message.isprintable()
+    assert str(rejection).isprintable()
+
+
 def with_policies(number, details=0):
     raw = json.loads(ERRATUM)
     (policy,) = raw["policies"]

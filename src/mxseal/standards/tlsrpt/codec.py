@@ -13,7 +13,7 @@ import msgspec
 
 from mxseal.standards.tlsrpt.report import MAX_FAILURE_DETAILS, Report
 from mxseal.vocabulary.names import Address, HostName, InvalidName
-from mxseal.vocabulary.rejection import Rejection
+from mxseal.vocabulary.rejection import Rejection, printable
 
 MAX_REPORT_OCTETS: Final = 32 * 1024 * 1024
 """Of a report after decompression."""
@@ -92,9 +92,11 @@ def _repeated_name(text: str) -> Rejection | None:
     """RFC 7493 §2.3: names are unique, because readers differ on which one counts."""
 
     def unique(pairs: list[tuple[str, object]]) -> None:
-        if len({name for name, _ in pairs}) < len(pairs):
-            names = [name for name, _ in pairs]
-            raise _Repeated(next(name for name in names if names.count(name) > 1))
+        seen: set[str] = set()
+        for name, _ in pairs:
+            if name in seen:
+                raise _Repeated(name)
+            seen.add(name)
 
     try:
         json.loads(text, object_pairs_hook=unique, parse_int=len, parse_float=len)
@@ -110,7 +112,8 @@ def _repeated_name(text: str) -> Rejection | None:
 
 _NOT_BRACKETS: Final = bytes(octet for octet in range(256) if octet not in b"[]{}")
 _ONE_KIND: Final = bytes.maketrans(b"{}", b"[]")
-_STRING: Final = r'"(?:[^"\\]++|\\.)*+"'
+# A string that nobody closes goes to the end; if it did not match, each quote in it would be tried in its turn.
+_STRING: Final = r'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)'
 _STRING_OCTETS: Final = re.compile(_STRING.encode(), re.DOTALL)
 _STRING_OR_BRACKET_OCTETS: Final = re.compile(rb"%b|[\[\]{}]" % _STRING.encode(), re.DOTALL)
 _RUN: Final = b"[" * (MAX_DEPTH + 1)
@@ -153,7 +156,7 @@ def _explained(error: str, body: bytes, text: str) -> Rejection:
     """The decoder's message as a rejection with a place."""
     path, byte = _PATH.search(error), _BYTE.search(error)
     message = error[: min((found.start() for found in (path, byte) if found), default=len(error))]
-    message = message[:300]
+    message = printable(message, 300)
     if message[1:2].islower():
         message = message[:1].lower() + message[1:]
     if byte is not None:
@@ -173,11 +176,14 @@ def _at_path(text: str, path: str, message: str) -> Rejection:
 
 
 def _rejection(text: str, start: int, end: int, message: str, section: str, path: str = "$") -> Rejection:  # noqa: PLR0917 - private
-    """With the path in the message; a long text is cut around the place."""
+    """With the path in the message; a long text is cut around the place, and what was before it leaves its line ends."""
     where = f" at {path}" if path != "$" else ""
     if len(text) > _KEPT:
         first = max(0, start - _KEPT // 2)
-        text, start, end = text[first : first + _KEPT], start - first, end - first
+        first = text.find("\n", first, start) + 1 or first
+        before = "\n" * text.count("\n", 0, first)
+        moved = len(before) - first
+        text, start, end = before + text[first : first + _KEPT], start + moved, end + moved
     start, end = min(start, len(text)), min(end, len(text))
     return Rejection(text, start, end, message + where, path, section)
 
