@@ -158,3 +158,10 @@ def test_a_file_that_may_not_be_read(capsys, monkeypatch, policy_file):
     monkeypatch.setattr("builtins.open", forbidden)  # root may read everything, so chmod proves nothing
     assert run(["sts", "policy", path]) == 69
     assert f"cannot read {path}: Permission denied" in capsys.readouterr().err
+
+
+def test_an_argument_that_is_not_utf_8(capsys):
+    # Python hands octets that are not UTF-8 on as lone surrogates (PEP 383).
+    assert run(["sts", "record", "--json", "v=STSv1; id=\udcff"]) == 65
+    rejection = json.loads(capsys.readouterr().out)["rejection"]
+    assert rejection["text"] == "v=STSv1; id=\xff"

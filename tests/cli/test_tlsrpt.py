@@ -62,3 +62,10 @@ def test_hostile_text_does_not_reach_the_terminal(capsys):
 def test_a_wrong_call(capsys):
     assert run(["tlsrpt", "record"]) == 64
     assert capsys.readouterr().err.startswith("mxseal: ")
+
+
+def test_an_argument_that_is_not_utf_8(capsys):
+    # Python hands octets that are not UTF-8 on as lone surrogates (PEP 383).
+    assert run(["tlsrpt", "record", "--json", "v=TLSRPTv1; rua=\udcff"]) == 65
+    rejection = json.loads(capsys.readouterr().out)["rejection"]
+    assert rejection["text"] == "v=TLSRPTv1; rua=\xff"

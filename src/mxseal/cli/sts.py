@@ -2,7 +2,7 @@
 
 import click
 
-from mxseal.cli.texts import accepted, read_file, rejected
+from mxseal.cli.texts import accepted, read_file, rejected, text_of
 
 
 @click.group()
@@ -21,7 +21,7 @@ def record(text: str, *, as_json: bool) -> int:
     from mxseal.standards.mta_sts import parse_record
     from mxseal.vocabulary.rejection import Rejection
 
-    verdict = parse_record(text)
+    verdict = parse_record(text_of(text))
     if isinstance(verdict, Rejection):
         return rejected("sts-record", verdict, as_json=as_json)
     rows = [("id", verdict.id), *verdict.extensions]

@@ -8,8 +8,14 @@ import click
 
 from mxseal.cli.output import print_json
 from mxseal.vocabulary.faults import DataFault, UnavailableFault
+from mxseal.vocabulary.fields import as_text
 from mxseal.vocabulary.rejection import Rejection, printable
 from mxseal.vocabulary.saved import to_builtins
+
+
+def text_of(argument: str) -> str:
+    """An argument as a TXT record's octets are read; what is not UTF-8 came in as surrogates, which JSON lacks."""
+    return as_text(argument.encode(errors="surrogateescape"))
 
 
 def read_file(path: str, limit: int) -> bytes:

@@ -2,7 +2,7 @@
 
 import click
 
-from mxseal.cli.texts import accepted, rejected
+from mxseal.cli.texts import accepted, rejected, text_of
 
 
 @click.group()
@@ -21,7 +21,7 @@ def record(text: str, *, as_json: bool) -> int:
     from mxseal.standards.tlsrpt import MAX_DESTINATIONS, parse_record
     from mxseal.vocabulary.rejection import Rejection
 
-    verdict = parse_record(text)
+    verdict = parse_record(text_of(text))
     if isinstance(verdict, Rejection):
         return rejected("tlsrpt-record", verdict, as_json=as_json)
     why = f"not mailto: or https:, or beyond the first {MAX_DESTINATIONS}"
