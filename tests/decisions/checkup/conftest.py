@@ -1,4 +1,4 @@
-"""Makes `checkup_scene` importable for the tables of this directory, which are built at import."""
+"""Makes `checkup_scene` and `checkup_cases` importable for the tables of this directory, which are built at import."""
 
 import sys
 from pathlib import Path
