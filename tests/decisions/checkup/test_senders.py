@@ -73,6 +73,11 @@ def only_unusable(scene):
 
 def rsa_not_covered(scene):
     scene.show(MX1, IPV4, CERT1, rsa=RSA1)
+    scene.show(MX1, IPV6, CERT1, rsa=RSA1)
+
+
+def stale_at_ipv6(scene):
+    scene.show(MX1, IPV6, CA.issue(MX1))
 
 
 def tlsa_fails_everywhere(scene):
@@ -130,6 +135,7 @@ def addresses_fail(scene):
         (expired, SEALED, SEALED, TLS),  # by mx2: other keys at mx1
         (only_unusable, TLS, SEALED, TLS),
         (rsa_not_covered, "partly", SEALED, TLS),
+        (stale_at_ipv6, SEALED, SEALED, TLS),
         (tlsa_fails_everywhere, WAITS, SEALED, TLS),
         (policy_gone, SEALED, TLS, TLS),
         (refused, WAITS, WAITS, WAITS),

@@ -329,8 +329,9 @@ CATALOGUE: Final[Mapping[str, Entry]] = _table(
         BROKEN,
         "At some addresses of an MX host no TLSA record matches the certificate",
         "RFC 7672 §3.2",
-        """The addresses of the host show different certificates, and the TLSA records cover only some.  By chance mail is
-        delivered or waits.""",
+        """The addresses of the host show different certificates, and the TLSA records cover only some.  A
+        sender that gets to a wrong one has to try the next address; mail of those that have only IPv4 or only IPv6
+        may wait.""",
         "{tlsa}",
     ),
     (

@@ -48,7 +48,7 @@ class Fate(StrEnum):
 
     DELIVERED = "delivered"
     PARTLY = "partly"
-    """At some addresses or with some keys delivered, at others not: by chance."""
+    """With one kind of certificate delivered, with another not: by chance of what the sender prefers."""
     DEFERRED = "deferred"
     """It waits at the sender, and comes back if nothing changes."""
     RETURNED = "returned"

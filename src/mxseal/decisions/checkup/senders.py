@@ -1,5 +1,6 @@
 """What three kinds of senders would do with mail to this domain today, in plain words."""
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -11,6 +12,7 @@ from mxseal.decisions.checkup.starttls import explain
 from mxseal.decisions.checkup.wording import listed
 from mxseal.standards.certificate import Trusted, Untrusted
 from mxseal.standards.dane import Mismatch, Verified, short
+from mxseal.vocabulary.names import Address
 from mxseal.vocabulary.observations import (
     Handshake,
     HandshakeFailed,
@@ -88,22 +90,35 @@ def _at_host(facts: Facts, sender: Sender, host: HostFacts) -> HostView:
     refused = _refused(facts, sender, host)
     if refused:
         return HostView(name, Fate.DEFERRED, Protection.NONE, refused)
-    attempts = [_TRY[sender](facts, host, session) for session in _seen_by(sender, host)]
-    if not attempts:
+    by_address: dict[Address, list[_Attempt]] = defaultdict(list)
+    for session in _seen_by(sender, host):
+        by_address[session.session.address].append(_TRY[sender](facts, host, session))
+    if not by_address:
         return HostView(name, Fate.UNKNOWN, Protection.NONE, "it was not connected to")
+    # RFC 5321 §5.1: whoever fails at one address goes on to the next.
+    results = [_at_address(attempts) for attempts in by_address.values()]
+    for fate in (Fate.DELIVERED, Fate.PARTLY):
+        good = [result for result in results if result.fate is fate]
+        if good:
+            bad = [result.words for result in results if result.fate is Fate.DEFERRED]
+            weakest = _weakest(good)
+            words = f"{weakest.words} (elsewhere: {listed(bad)})" if bad else weakest.words
+            return HostView(name, fate, weakest.protection, words)
+    fate = Fate.UNKNOWN if any(result.fate is Fate.UNKNOWN for result in results) else Fate.DEFERRED
+    return HostView(name, fate, Protection.NONE, listed(result.words for result in results))
+
+
+def _at_address(attempts: Sequence[_Attempt]) -> _Attempt:
+    """One address, with each kind of certificate that it may show."""
     good = [attempt for attempt in attempts if attempt.fate is Fate.DELIVERED]
     bad = [attempt for attempt in attempts if attempt.fate is Fate.DEFERRED]
-    unknown = [attempt for attempt in attempts if attempt.fate is Fate.UNKNOWN]
     if good and bad:
         weakest = _weakest(good)
-        words = f"{weakest.words}; but in part not: {listed(attempt.words for attempt in bad)}"
-        return HostView(name, Fate.PARTLY, weakest.protection, words)
+        words = f"{weakest.words}; but {listed(attempt.words for attempt in bad)}"
+        return _Attempt(Fate.PARTLY, weakest.protection, words)
     if good:
-        weakest = _weakest(good)
-        return HostView(name, Fate.DELIVERED, weakest.protection, weakest.words)
-    if bad:
-        return HostView(name, Fate.DEFERRED, Protection.NONE, listed(attempt.words for attempt in bad))
-    return HostView(name, Fate.UNKNOWN, Protection.NONE, listed(attempt.words for attempt in unknown))
+        return _weakest(good)
+    return bad[0] if bad else attempts[0]
 
 
 _ORDER: Final = (Protection.CLEAR, Protection.ENCRYPTED, Protection.AUTHENTICATED)
