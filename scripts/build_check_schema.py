@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Write docs/reference/check.schema.json from the types; ``--check`` only compares, exit 1 on drift."""
 
+import inspect
 import sys
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,9 @@ def schema() -> dict[str, Any]:
         (Judgement,), schema_hook=_hook, ref_template="#/$defs/{name}"
     )
     del line
+    for component in components.values():
+        if "description" in component:  # Python 3.13 takes the indentation away, earlier ones do not
+            component["description"] = inspect.cleandoc(component["description"])
     judgement = components["Judgement"]
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
