@@ -12,24 +12,28 @@ from typing import Any
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mxseal.standards.certificate import (
+    Anchor,
     Certificate,
     Distrust,
     Roots,
     Search,
     Trusted,
     Untrusted,
+    der,
     dns_id_matches,
+    keys,
     parse_certificate,
     pem_certificates,
     verify_pkix,
 )
 from mxseal.standards.certificate.constraints import Constraints, constraints_of, violation
-from mxseal.standards.certificate.path import MAX_CERTIFICATES, MAX_SIGNATURES
+from mxseal.standards.certificate.path import MAX_CERTIFICATES, MAX_SIGNATURES, MAX_STEPS
 from mxseal.standards.certificate.view import GeneralName, canonical_name, name_text
 from mxseal.vocabulary.names import HostName
 from mxseal.vocabulary.rejection import Rejection
@@ -268,6 +272,10 @@ def test_wildcard_is_one_label(labels: list[str]):
 # --- name constraints: RFC 5280 §4.2.1.10 ----------------------------------------------------------------
 
 
+def _common_name(text: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
+
+
 def _subject(*organization: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, text) for text in organization])
 
@@ -344,6 +352,75 @@ def test_constraint_of_a_kind_that_is_not_processed_rejects(workshop: Any):
     many = tuple(GeneralName(2, b"example.net") for _ in range(200))
     leaf.alternative_names = many * 10
     assert "too many" in str(violation(Constraints((), many), leaf))
+
+
+DNS_BASE, NAME_OF_NOTHING = bytes.fromhex("820b") + b"example.com", bytes.fromhex("a4063004310230ff")
+
+
+@pytest.mark.parametrize(
+    ("tags", "base"),
+    [
+        ((0xA2,), DNS_BASE),  # neither permitted nor excluded
+        ((0x80,), DNS_BASE),  # primitive
+        ((0xA1, 0xA1), DNS_BASE),  # twice
+        ((0xA0,), NAME_OF_NOTHING),  # would else permit every name
+        ((0xA1,), bytes.fromhex("82ff")),
+    ],
+)
+def test_constraints_that_cannot_be_read_are_not_taken_for_none(
+    tags: tuple[int, ...], base: bytes, workshop: Any
+):
+    element = workshop.element
+    trees = b"".join(element(tag, element(der.SEQUENCE, base)) for tag in tags)
+    value = element(der.SEQUENCE, trees)
+    key = workshop.key("constrained")
+    constrained = (
+        x509.CertificateBuilder()
+        .serial_number(1)
+        .subject_name(_common_name("Constrained"))
+        .issuer_name(_common_name("Root"))
+        .public_key(key.public_key())
+        .not_valid_before(workshop.NOW)
+        .not_valid_after(workshop.NOW + workshop.YEAR)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .add_extension(x509.UnrecognizedExtension(x509.ObjectIdentifier("2.5.29.30"), value), critical=True)
+        .sign(workshop.key("root"), hashes.SHA256())
+        .public_bytes(serialization.Encoding.DER)
+    )
+    verdict = verify_pkix(
+        (workshop.leaf("Constrained"), constrained), Roots([workshop.root]), MX, workshop.NOW
+    )
+    assert isinstance(verdict, Untrusted)
+    assert (verdict.kind, verdict.depth) == (Distrust.MALFORMED, 1)
+    assert "nameConstraints are broken" in verdict.detail
+
+
+def test_a_name_that_cannot_be_read_does_not_slip_through_constraints(workshop: Any):
+    leaf = workshop.view(workshop.leaf())
+    base = GeneralName(4, canonical := _subject("Example").public_bytes())
+    for broken in (NAME_OF_NOTHING[2:], canonical + b"\0", canonical[:-1]):
+        leaf.subject_der, leaf.alternative_names = broken, ()
+        for constraints in (Constraints((base,), ()), Constraints((), (base,))):
+            assert "cannot be read" in str(violation(constraints, leaf))
+
+
+@pytest.mark.parametrize(
+    ("name", "base", "excluded"),
+    [
+        (b"*.example.com", b"mx.example.com", True),
+        (b"*.EXAMPLE.com", b"MX.example.com", True),
+        (b"*.example.com", b"a.mx.example.com", False),
+        (b"*.example.com", b"mx.example.net", False),
+        (b"*.example.com", b"badexample.com", False),
+        (b"mx.example.com", b"other.example.com", False),
+    ],
+)
+def test_no_wildcard_speaks_for_an_excluded_host(name: bytes, base: bytes, excluded: bool, workshop: Any):
+    leaf = workshop.view(workshop.leaf())
+    leaf.alternative_names = (GeneralName(2, name),)
+    assert (violation(Constraints((), (GeneralName(2, base),)), leaf) is not None) == excluded
+    # What a CA is permitted is not stretched by it.
+    assert violation(Constraints((GeneralName(2, base),), ()), leaf) is not None
 
 
 # --- path building -----------------------------------------------------------------------------------------
@@ -473,6 +550,54 @@ def test_impostors_cannot_use_up_the_time(workshop: Any):
     search = Search(view[0], view[1:], workshop.NOW)
     assert isinstance(search.path(roots=Roots([workshop.root])), Untrusted)
     assert len(search._signed) <= MAX_SIGNATURES
+
+
+def test_all_searches_in_one_chain_share_their_bounds(workshop: Any):
+    """So many TLSA records as one likes, each of which designates an anchor, must not multiply the work."""
+    view = [workshop.view(octets) for octets in _maze(workshop, 10, 3)]
+    strangers = [workshop.view(workshop.certify(f"Stranger {n}", "stranger", ca=True)) for n in range(20)]
+    search = Search(view[0], view[1:], workshop.NOW)
+    steps: list[int] = []
+    for stranger in strangers:
+        verdict = search.path([Anchor(stranger)])
+        assert isinstance(verdict, Untrusted)
+        assert verdict.kind is Distrust.TOO_COMPLEX
+        steps.append(search._steps)
+    assert steps[0] < 2 * MAX_STEPS
+    assert steps == list(range(steps[0], steps[0] + len(strangers)))
+
+
+def test_slow_keys_cost_more(workshop: Any):
+    def key(bits: int, exponent: int) -> Any:
+        return rsa.RSAPublicNumbers(exponent, (1 << bits) - 1).public_key()
+
+    assert [keys.price(key(bits, 65537)) for bits in (2048, 4096, 8192)] == [1, 1, 1]
+    assert keys.price(workshop.key("leaf").public_key()) == keys.price(None) == 1
+    slow = key(16384, 65537), key(3072, (1 << 3000) + 1), key(2048, (1 << 40) + 1)
+    assert all(keys.price(one) > 10 for one in slow)
+
+    chain = (
+        workshop.leaf("Twin", issuer_key="nobody", key_ids=False),
+        *(workshop.certify("Twin", f"twin {n}", "Twin", "nobody", ca=True, key_ids=False) for n in range(20)),
+    )
+    search = Search(workshop.view(chain[0]), map(workshop.view, chain[1:]), workshop.NOW)
+    search._keys = {certificate.spki: slow[0] for certificate in search.certificates}
+    verdict = search.path(roots=Roots([workshop.root]))
+    assert isinstance(verdict, Untrusted)
+    assert verdict.kind is Distrust.TOO_COMPLEX
+    assert len(search._signed) <= MAX_SIGNATURES // keys.price(slow[0])
+
+
+def test_a_version_that_does_not_exist_is_no_error(workshop: Any):
+    """The parameters of RSASSA-PSS are read by `cryptography`, which raises for such a version."""
+    version = bytes.fromhex("a003020102")
+    for number in (3, 9, 255):
+        leaf = workshop.leaf("Root", issuer_key="rsa-2048", key_name="rsa-2048", pss=True)
+        octets = leaf.replace(version, version[:-1] + bytes((number,)), 1)
+        root = workshop.certify("Root", "rsa-2048", ca=True)
+        verdict = verify_pkix((octets, root), Roots([root]), MX, workshop.NOW)
+        assert isinstance(verdict, Untrusted)
+        assert verdict.kind is Distrust.BAD_SIGNATURE
 
 
 def test_depth_is_bounded(workshop: Any):

@@ -12,6 +12,7 @@ from mxseal.standards.certificate.view import (
     NAME_CONSTRAINTS,
     Certificate,
     GeneralName,
+    is_whole_name,
     relative_names,
 )
 
@@ -27,6 +28,7 @@ _KINDS: Final = {
     IP: "iPAddress",
     8: "registeredID",
 }
+_PERMITTED, _EXCLUDED = 0xA0, 0xA1
 _MAX_COMPARISONS: Final = 100_000
 """Names times subtrees; OpenSSL gives up at about a million."""
 
@@ -43,8 +45,11 @@ def constraints_of(ca: Certificate) -> Constraints | None:
         return None
     trees: dict[int, tuple[GeneralName, ...]] = {}
     for part in der.children(der.whole(value, der.SEQUENCE, "nameConstraints"), at_most=2):
+        # A constraint that is not understood must not be taken for none.
+        if part.tag not in (_PERMITTED, _EXCLUDED) or part.tag in trees:
+            raise der.Malformed("neither permittedSubtrees nor excludedSubtrees", part.start)
         trees[part.tag] = tuple(map(_base, der.children(part, at_most=2000)))
-    return Constraints(trees.get(0xA0, ()), trees.get(0xA1, ()))
+    return Constraints(trees.get(_PERMITTED, ()), trees.get(_EXCLUDED, ()))
 
 
 def _base(subtree: der.Element) -> GeneralName:
@@ -52,13 +57,16 @@ def _base(subtree: der.Element) -> GeneralName:
     # RFC 5280 §4.2.1.10: minimum and maximum are not used.
     if subtree.tag != der.SEQUENCE or len(parts) != 1:
         raise der.Malformed("a subtree that is not only a base", subtree.start)
-    return GeneralName(parts[0].tag & 0x1F, parts[0].contents)
+    base = GeneralName(parts[0].tag & 0x1F, parts[0].contents)
+    if base.tag == DIRECTORY and not is_whole_name(base.value):
+        raise der.Malformed("a subtree whose directoryName cannot be read", subtree.start)
+    return base
 
 
 def violation(constraints: Constraints, certificate: Certificate) -> str | None:
     """Which name of `certificate` the constraints forbid, as a text; None if all are allowed."""
     names = list(certificate.alternative_names or ())
-    if relative_names(certificate.subject_der):
+    if relative_names(certificate.subject_der) or not is_whole_name(certificate.subject_der):
         # A directoryName is explicitly tagged, so its contents are the whole Name.
         names.append(GeneralName(DIRECTORY, certificate.subject_der))
     if len(names) * (len(constraints.permitted) + len(constraints.excluded)) > _MAX_COMPARISONS:
@@ -70,7 +78,9 @@ def violation(constraints: Constraints, certificate: Certificate) -> str | None:
             continue
         if name.tag not in (EMAIL, DNS, DIRECTORY, IP):
             return f"a name of the kind {_KINDS.get(name.tag, name.tag)}, which is constrained"
-        if any(_within(name, base) for base in excluded):
+        if name.tag == DIRECTORY and not is_whole_name(name.value):
+            return "a directoryName that cannot be read, and such names are constrained"
+        if any(_within(name, base) or _speaks_for(name, base) for base in excluded):
             return f"{_text(name)} is in an excluded subtree"
         if permitted and not any(_within(name, base) for base in permitted):
             return f"{_text(name)} is in no permitted subtree"
@@ -107,6 +117,15 @@ def _dns_within(name: bytes, base: bytes) -> bool:
     if not base:
         return True
     return name.endswith(base) if base.startswith(b".") else name == base or name.endswith(b"." + base)
+
+
+def _speaks_for(name: GeneralName, base: GeneralName) -> bool:
+    """Whether a wildcard that is not within the base stands for it: ``*.example.com`` for ``mx.example.com``.
+
+    The RFC has no word on this; but who must not speak for a host cannot do so by a wildcard.
+    """
+    star, _, domain = name.value.lower().partition(b".")
+    return name.tag == DNS and star == b"*" and base.value.lower().partition(b".")[2] == domain
 
 
 def _email_within(name: bytes, base: bytes) -> bool:

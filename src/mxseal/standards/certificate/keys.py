@@ -117,9 +117,19 @@ def signed_by(
                 key.verify(signature, signed)
             case _:
                 return False
-    except (InvalidSignature, ValueError, UnsupportedAlgorithm):
+    except (InvalidSignature, ValueError, UnsupportedAlgorithm, x509.InvalidVersion):
         return False
     return True
+
+
+def price(key: PublicKeyTypes | None) -> int:
+    """What a check with this key costs: 1 for keys as they are in use, more for RSA keys that are made to be slow.
+
+    OpenSSL computes with up to 16384 bits, and with any exponent up to 3072 bits, which takes milliseconds.
+    """
+    if not isinstance(key, rsa.RSAPublicKey):
+        return 1
+    return 1 if key.key_size <= 8192 and key.public_numbers().e.bit_length() <= 32 else 25
 
 
 def _signed_with_pss(key: rsa.RSAPublicKey, signature: bytes, signed: bytes, der: bytes) -> bool:

@@ -44,9 +44,9 @@ MAX_CERTIFICATES: Final = 32
 MAX_DEPTH: Final = 10
 """Certificates above the server's own; Postfix follows 9 (smtp_tls_scert_verifydepth)."""
 MAX_SIGNATURES: Final = 100
-"""Signature checks for one chain, about 10 ms."""
+"""Signature checks for one chain, about 10 ms; those with slow keys count more (`keys.price`)."""
 MAX_STEPS: Final = 1000
-"""Certificates visited in one search, each maybe several times."""
+"""Certificates visited in all searches in one chain, each maybe many times; real chains need about three a search."""
 
 SERVER_AUTH: Final = "1.3.6.1.5.5.7.3.1"
 SERVER_PURPOSES: Final = frozenset({SERVER_AUTH, "1.3.6.1.4.1.311.10.3.3", "2.16.840.1.113730.4.1"})
@@ -94,7 +94,7 @@ class Path(msgspec.Struct, frozen=True):
 
 
 class Search:
-    """All searches in one heap of certificates; they share one budget of signature checks."""
+    """All searches in one heap of certificates; they share one budget of steps and signature checks."""
 
     def __init__(self, leaf: Certificate, others: Iterable[Certificate], at: datetime) -> None:
         self.leaf = leaf
@@ -104,6 +104,7 @@ class Search:
         self._signed: dict[tuple[bytes, bytes], bool] = {}
         self._keys: dict[bytes, PublicKeyTypes | None] = {}
         self._steps = 0
+        self._spent = 0
         self._exhausted = False
         self._failures: list[Untrusted] = []
         self._anchors: Sequence[Anchor] = ()
@@ -115,8 +116,6 @@ class Search:
         An anchor is never the server's certificate itself, except among `roots`:
         a self-signed certificate that the administrator trusts.
         """
-        self._steps = 0
-        self._exhausted = False
         self._failures = []
         self._anchors = anchors
         self._roots = roots or Roots()
@@ -258,11 +257,12 @@ class Search:
         known = self._signed.get((child.der, spki))
         if known is not None:
             return known
-        if len(self._signed) >= MAX_SIGNATURES:
-            self._exhausted = True
-            return False
         if spki not in self._keys:
             self._keys[spki] = keys.load_key(spki)
+        self._spent += keys.price(self._keys[spki])
+        if self._spent > MAX_SIGNATURES:
+            self._exhausted = True
+            return False
         result = child.is_signed_by(self._keys[spki])
         self._signed[child.der, spki] = result
         return result

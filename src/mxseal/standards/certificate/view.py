@@ -381,12 +381,18 @@ def canonical_name(name: bytes) -> bytes:
     Case and runs of blanks do not count, nor which string type was chosen.  A
     name that cannot be read whole compares by its octets.
     """
-    groups = relative_names(name)
-    try:
-        whole = len(groups) == len(der.children(der.whole(name, der.SEQUENCE, "Name")))
-    except der.Malformed:
-        whole = False
-    if not whole:
+    if not is_whole_name(name):
         return name
-    folded = [sorted((kind, " ".join(text.split()).lower()) for kind, text in group) for group in groups]
+    folded = [
+        sorted((kind, " ".join(text.split()).lower()) for kind, text in group)
+        for group in relative_names(name)
+    ]
     return repr(folded).encode()
+
+
+def is_whole_name(name: bytes) -> bool:
+    """Whether `relative_names` can read all of a distinguished name."""
+    try:
+        return len(relative_names(name)) == len(der.children(der.whole(name, der.SEQUENCE, "Name")))
+    except der.Malformed:
+        return False
