@@ -19,6 +19,19 @@ def test_a_valid_record(capsys):
     assert "passed over  xmpp:d@e.example" in out
 
 
+@pytest.mark.parametrize(
+    ("uris", "why"),
+    [
+        ("mailto:a@b.example,xmpp:d@e.example", "xmpp:d@e.example (neither mailto: nor https:)"),
+        ("mailto:a@b.example,https://u@c.example/", "https://u@c.example/ (a URI without user name)"),
+        (",".join(f"mailto:a{n}@b.example" for n in range(11)), "mailto:a10@b.example (beyond the first 10)"),
+    ],
+)
+def test_why_a_destination_is_passed_over(capsys, uris, why):
+    assert run(["tlsrpt", "record", f"v=TLSRPTv1; rua={uris}"]) == 0
+    assert f"passed over  {why}\n" in capsys.readouterr().out
+
+
 def test_a_valid_record_as_json(capsys):
     text = "v=TLSRPTv1; rua=mailto:a@b.example; x=y"
     assert run(["tlsrpt", "record", text, "--json"]) == 0

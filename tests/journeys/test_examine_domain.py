@@ -100,6 +100,14 @@ def test_everything_is_looked_at():
     assert evidence.stray_tlsa == ()
 
 
+def test_destinations_that_senders_pass_over_are_looked_at_too():
+    # Their owner waits for reports there; nobody else will tell him.
+    rua = "xmpp:a@example.net,mailto:a@example.net?subject=x,mailto:b@example.net"
+    records = RECORDS | {"_smtp._tls.example.com TXT": [f"v=TLSRPTv1; rua={rua}"]}
+    evidence = examine(ports(records))
+    assert {endpoint.uri for endpoint in evidence.report_endpoints} == set(rua.split(","))
+
+
 def test_a_session_with_tls_is_followed_by_one_for_each_kind_not_yet_seen():
     hosts = MemoryMxHosts()
     hosts.add(HostName("mx.example.com"), Address("11.0.0.1"), Handshake("TLSv1.3", "x", ()))

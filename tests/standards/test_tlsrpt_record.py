@@ -84,8 +84,10 @@ BAD = [
     ("v=TLSRPTv1; rua=a@b.example", "tlsrpt-uri", "a@b.example"),
     ("v=TLSRPTv1; rua=mailto:a!b@b.example", "tlsrpt-uri", "!"),
     (f"v=TLSRPTv1; rua={M}!10m", "tlsrpt-uri", "!"),  # DMARC's size limit does not exist here
-    (f"v=TLSRPTv1; rua={M}?cc=c@d.example", "tlsrpt-uri", "?cc=c@d.example"),
-    (f"v=TLSRPTv1; rua={H},{M}?cc=c@d.example", "tlsrpt-uri", "?cc=c@d.example"),
+    (f"v=TLSRPTv1; rua={M}?cc=c@d.example", "mailtoURI", "?cc=c@d.example"),
+    (f"v=TLSRPTv1; rua=xmpp:a@b,{M}?cc=c,https://u@h.example/", "mailtoURI", "?cc=c"),  # the first of them
+    ("v=TLSRPTv1; rua=https://[::1/x", "https-URI", ""),
+    (f"v=TLSRPTv1; rua={H},mailto:a%4@b.example", "tlsrpt-uri", "%"),  # no URI at all spoils the record
     (f"v=TLSRPTv1; rua={M}; x=a b", "field-delim", "b"),
     (f"v=TLSRPTv1; rua={M}; x=a=b", "tlsrpt-ext-value", "="),
     (f"v=TLSRPTv1; rua={M}\x00", "tlsrpt-ext-value", "\x00"),
@@ -101,6 +103,18 @@ def test_bad(text, rule, marked):
     assert isinstance(rejection, Rejection), rejection
     assert (rejection.rule, text[rejection.start : rejection.end]) == (rule, marked)
     assert rejection.text == text
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [f"{M}?subject=x", f"{M}?cc=c@d.example", "mailto:a%2Cb@c.example", "https://u@h.example/", "https:///x"],
+)
+def test_a_uri_that_no_report_can_go_to_does_not_spoil_the_others(uri):
+    # RFC 8460 §3: tlsrpt-uri = URI, and parsers MUST accept what is syntactically valid.
+    for rua in (f"{uri},{M}", f"{M} , {uri}", f"{uri}; rua={M}"):
+        record = parse_record(f"v=TLSRPTv1; rua={rua}")
+        assert (record.rua, record.passed_over) == ((M,), (uri,))
+        assert parse_record(str(record)) == Record((M,), (), str(record), (uri,))
 
 
 def test_other_schemes_are_passed_over_where_one_can_be_used():
@@ -189,7 +203,7 @@ def test_destinations(uri, expected):
     destination = parse_destination(uri)
     if expected is None:
         assert isinstance(destination, Rejection), destination
-        assert destination.rule == "tlsrpt-uri"
+        assert destination.rule in ("tlsrpt-uri", "mailtoURI", "https-URI")
         assert 0 <= destination.start <= destination.end <= len(uri)
     else:
         assert destination == expected

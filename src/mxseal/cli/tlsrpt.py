@@ -18,16 +18,29 @@ def record(text: str, *, as_json: bool) -> int:
 
     Exit code 0: valid; 65: not, with the place and the rule.
     """
-    from mxseal.standards.tlsrpt import MAX_DESTINATIONS, parse_record
+    from mxseal.standards.tlsrpt import parse_record
     from mxseal.vocabulary.rejection import Rejection
 
     verdict = parse_record(text_of(text))
     if isinstance(verdict, Rejection):
         return rejected("tlsrpt-record", verdict, as_json=as_json)
-    why = f"not mailto: or https:, or beyond the first {MAX_DESTINATIONS}"
     rows = [
         *(("report to", uri) for uri in verdict.rua),
-        *(("passed over", f"{uri} ({why})") for uri in verdict.passed_over),
+        *(("passed over", f"{uri} ({_why(uri)})") for uri in verdict.passed_over),
         *verdict.extensions,
     ]
     return accepted("tlsrpt-record", verdict, "A valid TLSRPT record.", rows, as_json=as_json)
+
+
+def _why(uri: str) -> str:
+    """Why a destination is passed over."""
+    from mxseal.standards.tlsrpt import MAX_DESTINATIONS, UnknownDestination, parse_destination
+    from mxseal.vocabulary.rejection import Rejection
+
+    match parse_destination(uri):
+        case Rejection(message=message):
+            return message
+        case UnknownDestination():
+            return "neither mailto: nor https:"
+        case _:
+            return f"beyond the first {MAX_DESTINATIONS}"

@@ -186,7 +186,8 @@ class Examiner:
         record = tlsrpt.select_record(answer.texts()) if answer.found else None
         if not isinstance(record, tlsrpt.Record):
             return answer, ()
-        uris = list(dict.fromkeys(record.rua))[: self._settings.max_endpoints]
+        # Those that senders pass over too, since their owner waits for reports there.
+        uris = list(dict.fromkeys(record.rua + record.passed_over))[: self._settings.max_endpoints]
         reached = await asyncio.gather(
             *(
                 examination.within(

@@ -29,6 +29,7 @@ _GRAMMAR: Final = Grammar(
     needed="'; rua=' and a mailto: or https: URI",
     lists=frozenset({"rua"}),
 )
+_URI: Final = "tlsrpt-uri"
 _COMMA: Final = re.compile(r"[ \t]*,[ \t]*")
 # RFC 3986 §2, §3.1: a scheme, a colon, and unreserved, reserved or percent-encoded octets,
 # without those three that RFC 8460 §3 wants encoded.
@@ -87,7 +88,7 @@ class Record(msgspec.Struct, frozen=True):
     text: str = ""
     """As received, its character-strings joined."""
     passed_over: tuple[str, ...] = ()
-    """URIs with a scheme that RFC 8460 does not define, and those beyond the bound."""
+    """URIs with a scheme that RFC 8460 does not define, those that no report can go to, and those beyond the bound."""
 
     def __str__(self) -> str:
         """The canonical text, which parses to an equal value but for `text`."""
@@ -137,13 +138,19 @@ def select_record(texts: Iterable[TextData]) -> Record | NoRecord | Rejection:
 
 
 def parse_record(text: str) -> Record | Rejection:
-    """Read one record, its character-strings joined already."""
+    """Read one record, its character-strings joined already.
+
+    What is no URI at all makes the record invalid.  A URI that no report can go to
+    does not, as long as there is another one: the grammar asks for a URI and no more,
+    and a syntactically valid record MUST be accepted (RFC 8460 §3).
+    """
     fields = read_fields(text, _GRAMMAR)
     if isinstance(fields, Rejection):
         return fields
     usable: dict[str, None] = {}
     passed_over: dict[str, None] = {}
     extensions: list[tuple[str, str]] = []
+    useless: Rejection | None = None
     for field in fields:
         if field.name != "rua":
             extensions.append((field.name, field.value))
@@ -152,10 +159,15 @@ def parse_record(text: str) -> Record | Rejection:
         for start, uri in _uris(field):
             destination = parse_destination(uri)
             if isinstance(destination, Rejection):
-                return _moved(destination, text, start)
-            known = not isinstance(destination, UnknownDestination)
+                moved = _moved(destination, text, start)
+                if destination.rule == _URI:
+                    return moved
+                useless = useless or moved
+            known = not isinstance(destination, UnknownDestination | Rejection)
             fits = known and (uri in usable or len(usable) < MAX_DESTINATIONS)
             (usable if fits else passed_over)[uri] = None
+    if not usable and useless is not None:
+        return useless
     if not usable:
         place = next((field.start for field in fields if field.name == "rua"), len(text))
         what = "a destination is missing: 'rua=' and a mailto: or https: URI"
@@ -168,11 +180,13 @@ def parse_destination(uri: str) -> Destination | Rejection:
 
     ``mailto:`` must hold exactly one plausible address and no header fields
     (RFC 6068 would allow ``?cc=…``, which lets a record address mail to
-    others); ``https:`` a host, and no user name.
+    others); ``https:`` a host, and no user name.  The rejection's rule is
+    ``mailtoURI`` or ``https-URI`` where the text is a URI, but no such destination,
+    else ``tlsrpt-uri``.
     """
 
     def reject(message: str, start: int, end: int, section: str = _GRAMMAR.section) -> Rejection:
-        return Rejection(uri, start, end, message, "tlsrpt-uri", section)
+        return Rejection(uri, start, end, message, _URI, section)
 
     if not uri:
         return reject("a URI is missing", 0, 0)
@@ -199,7 +213,7 @@ def parse_destination(uri: str) -> Destination | Rejection:
 
 def _mail(uri: str, start: int) -> MailDestination | Rejection:
     def reject(message: str, at: int, end: int) -> Rejection:
-        return Rejection(uri, at, end, message, "tlsrpt-uri", "RFC 6068 §2")
+        return Rejection(uri, at, end, message, "mailtoURI", "RFC 6068 §2")
 
     extra = re.compile(r"[?#]").search(uri, start)
     if extra is not None:
@@ -224,7 +238,7 @@ def _mail(uri: str, start: int) -> MailDestination | Rejection:
 
 def _https(uri: str, start: int) -> HttpsDestination | Rejection:
     def reject(message: str, at: int, end: int) -> Rejection:
-        return Rejection(uri, at, end, message, "tlsrpt-uri", "RFC 9110 §4.2.2")
+        return Rejection(uri, at, end, message, "https-URI", "RFC 9110 §4.2.2")
 
     authority = _AUTHORITY.match(uri, start)
     if authority is None or not authority[1]:
@@ -234,6 +248,8 @@ def _https(uri: str, start: int) -> HttpsDestination | Rejection:
     if "@" in inner:
         return reject("a URI without user name", begin, begin + inner.rindex("@") + 1)
     bracket = inner.rfind("]") + 1
+    if inner.startswith("[") and not bracket:
+        return reject("a closing bracket is missing", end, end)
     name, colon, digits = inner[bracket:].partition(":")
     name = inner[:bracket] + name
     port = int(digits) if _PORT.match(digits) else 0 if digits else 443
