@@ -1,9 +1,17 @@
 """Looking at report destinations, which never get anything from it."""
 
 import asyncio
+import ipaddress
+import ssl
+from datetime import timedelta
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from mxseal.adapters.clock import SystemClock
 from mxseal.adapters.https import ReportEndpointProber
 from mxseal.adapters.memory import MemoryResolver
 from mxseal.lab.ca import Flaw
@@ -46,10 +54,7 @@ def reach(uri, **settings):
         ("mailto:tlsrpt@half.example.com", True, "through MX mx.example.com"),
         # Reports for somebody inside of a network are his own business; nothing is connected to.
         ("mailto:tlsrpt@inside.example.com", True, "through its own address"),
-        ("mailto:a%40b@reports.example.com", True, "through MX"),
-        ("mailto:tls%72pt@reports.example.com?subject=x", True, "through MX"),
-        ("mailto:a@reports.example.com,b@address.example.com", True, "through"),
-        ("mailto:a@reports.example.com,b@null.example.com", False, "null MX"),
+        ("mailto:tls%72pt@reports.example.com", True, "through MX"),
         ("mailto:tlsrpt@null.example.com", False, "null.example.com takes no mail (null MX, RFC 7505)"),
         ("mailto:tlsrpt@dead.example.com", False, "gone.example.com has neither"),
         ("mailto:tlsrpt@text.example.com", False, "has neither an AAAA nor an A record"),
@@ -59,19 +64,23 @@ def reach(uri, **settings):
         ("mailto:tlsrpt@unsure.example.com", None, "lookup of slow.example.com failed"),
         ("mailto:tlsrpt@many.example.com", None, "gone0.example.com has neither"),
         # Not what RFC 8460 §3 has.
-        ("mailto:", False, "nothing is no mail address"),
-        ("mailto:example.com", False, "example.com is no mail address"),
-        ("mailto:@example.com", False, "is no mail address"),
-        ("mailto:a@", False, "is no mail address"),
-        ("mailto:a@-\x1b[31m", False, "is no mail address"),
-        ("http://reports.example.com/", False, "mailto and https only, not to http"),
-        ("tlsrpt@example.com", False, "mailto and https only, not to nothing"),
-        ("", False, "not to nothing"),
-        ("https://", False, "the URI has no host name"),
-        ("https:///path", False, "the URI has no host name"),
-        ("https://[::1/", False, "not a URI"),
-        ("https://reports.example.com:99999/", False, "not a URI"),
-        ("https://192.0.2.1/", False, "the URI has no host name: an IP address is no host name"),
+        ("mailto:", False, "has an '@'"),
+        ("mailto:example.com", False, "has an '@'"),
+        ("mailto:@example.com", False, "local part"),
+        ("mailto:a@", False, "not the domain of a mail address"),
+        ("mailto:a@-\x1b[31m", False, "percent-encoded"),
+        ("mailto:a%40b@reports.example.com", False, "local part"),
+        ("mailto:a@reports.example.com?subject=x", False, "without header fields"),
+        ("mailto:a@reports.example.com,b@address.example.com", False, "percent-encoded"),
+        ("http://reports.example.com/", False, "reports go to mailto: and https: only"),
+        ("tlsrpt@example.com", False, "begins with 'mailto:' or 'https:'"),
+        ("", False, "a URI is missing"),
+        ("https://", False, "a host must follow"),
+        ("https:///path", False, "a host must follow"),
+        ("https://[::1/", False, "a closing bracket is missing"),
+        ("https://reports.example.com:99999/", False, "from 1 to 65535"),
+        ("https://192.168.2.1/", None, "not tried: 192.168.2.1 has no public address"),
+        ("https://[fd00::1]/", None, "not tried"),
         ("https://nowhere.example.com/", False, "has neither"),
         ("https://slow.example.com/", None, "lookup of slow.example.com failed"),
         ("https://mute.example.com/", None, "the A lookup of mute.example.com failed"),
@@ -128,6 +137,48 @@ def test_https_is_a_verified_session_and_nothing_more(  # noqa: PLR0917 - fixtur
     assert reached.reachable is reachable
     assert detail in reached.detail
     assert heard in ([], [b""]), "nothing is sent"
+
+
+@pytest.mark.parametrize(
+    ("identity", "reachable"),
+    [
+        (x509.IPAddress(ipaddress.ip_address("127.0.0.1")), True),
+        (x509.IPAddress(ipaddress.ip_address("127.0.0.2")), False),
+        (x509.DNSName("127.0.0.1"), False),
+    ],
+)
+def test_https_at_an_address_needs_a_certificate_for_it(tmp_path, serving, identity, reachable):
+    # RFC 9525 §6.2: an IP-ID is matched against iPAddress, and never against dNSName.
+    key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([])
+    now = SystemClock().now()
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), 1, now - timedelta(1), now + timedelta(1))
+        .add_extension(x509.SubjectAlternativeName([identity]), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    pem = tmp_path / "address.pem"
+    pem.write_bytes(
+        key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        + certificate.public_bytes(Encoding.PEM)
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pem)
+
+    async def host(client):
+        await client.accept_tls(context)
+        await client.read()
+
+    async def run():
+        async with serving(host) as port:
+            prober = ReportEndpointProber(
+                MemoryResolver.from_texts({}),
+                roots=[certificate.public_bytes(Encoding.DER)],
+                allow_private=True,
+            )
+            return await prober.reach(f"https://127.0.0.1:{port}/reports")
+
+    reached = asyncio.run(run())
+    assert reached.reachable is reachable, reached.detail
 
 
 def test_https_where_nobody_listens(closed_port):

@@ -17,7 +17,7 @@ from contextlib import suppress
 from typing import Any, Final, Protocol, TypeVar, cast
 
 from mxseal.vocabulary.faults import DataFault
-from mxseal.vocabulary.names import HostName
+from mxseal.vocabulary.names import Address, HostName
 from mxseal.vocabulary.observations import KeyKind
 from mxseal.vocabulary.rejection import printable
 
@@ -121,8 +121,12 @@ class Connection:
         """Our end, as text, without an IPv6 zone."""
         return str(self._writer.get_extra_info("sockname")[0]).partition("%")[0]
 
-    async def start_tls(self, context: ssl.SSLContext, server_name: HostName | None) -> None:
-        """Shake hands; raises OSError, which ssl.SSLError and `TlsTooLong` are.  `server_name` is sent as SNI, and verified if `context` does."""
+    async def start_tls(self, context: ssl.SSLContext, server_name: HostName | Address | None) -> None:
+        """Shake hands; raises OSError, which ssl.SSLError and `TlsTooLong` are.
+
+        `server_name` is sent as SNI, and verified if `context` does; an address is
+        verified only (RFC 6066 §3 has no address in SNI, RFC 9525 §6.2 calls it IP-ID).
+        """
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=server_name)
         await self._drive(self._tls.do_handshake, MAX_HANDSHAKE)
 

@@ -24,7 +24,7 @@ class Found(msgspec.Struct, frozen=True):
 
     addresses: tuple[Address, ...]
     refused: tuple[Address, ...] = ()
-    """Not public, and not allowed."""
+    """Not public, and not allowed; no more than would have been tried."""
 
 
 class NotFound(msgspec.Struct, frozen=True):
@@ -35,13 +35,18 @@ class NotFound(msgspec.Struct, frozen=True):
     """Whether DNS said that there is none; False: nobody could say."""
 
 
-async def find_addresses(resolver: Resolver, host: HostName, *, allow_private: bool) -> Found | NotFound:
-    """Look up A and AAAA; one family that fails does not spoil the other.
+async def find_addresses(
+    resolver: Resolver, host: HostName | Address, *, allow_private: bool
+) -> Found | NotFound:
+    """Look up A and AAAA; one family that fails does not spoil the other.  An address is its own.
 
     The families take turns, so that a host with many broken addresses in one
     family is still reached within the time limit (the aim of RFC 8305 §4, without
     racing).
     """
+    if isinstance(host, Address):
+        allowed = allow_private or host.is_global
+        return Found((host,)) if allowed else Found((), (host,))
     ipv6, ipv4 = await asyncio.gather(
         resolver.resolve(host, RecordType.AAAA), resolver.resolve(host, RecordType.A)
     )
@@ -55,6 +60,6 @@ async def find_addresses(resolver: Resolver, host: HostName, *, allow_private: b
         if failed:
             return NotFound(f"the {answer.record_type} lookup of {host} failed{why}", denied=False)
         return NotFound(f"{host} has neither an AAAA nor an A record{why}", denied=True)
-    allowed = [address for address in both if allow_private or address.is_global]
-    refused = [address for address in both if address not in allowed]
-    return Found(tuple(allowed[:MAX_ADDRESSES]), tuple(refused))
+    tried = [address for address in both if allow_private or address.is_global]
+    refused = [address for address in both if not (allow_private or address.is_global)]
+    return Found(tuple(tried[:MAX_ADDRESSES]), tuple(refused[:MAX_ADDRESSES]))

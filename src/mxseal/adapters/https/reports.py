@@ -5,18 +5,22 @@ import functools
 import ssl
 from collections.abc import Sequence
 from typing import Final
-from urllib.parse import SplitResult, unquote, urlsplit
 
 import msgspec
 
 from mxseal.adapters.https.addresses import NotFound, Resolver, find_addresses
 from mxseal.adapters.tls import Connection, explain, verifying_context
-from mxseal.vocabulary.names import Address, HostName, parse_host_name
+from mxseal.standards.tlsrpt import (
+    HttpsDestination,
+    MailDestination,
+    UnknownDestination,
+    parse_destination,
+)
+from mxseal.vocabulary.names import Address, HostName
 from mxseal.vocabulary.observations import EndpointReached, RecordType
-from mxseal.vocabulary.rejection import Rejection, printable
+from mxseal.vocabulary.rejection import Rejection
 
-MAX_MAILBOXES: Final = 8
-"""Addresses of one mailto URI that are looked at."""
+_HTTPS: Final = 443
 
 MAX_EXCHANGES: Final = 4
 """MX hosts of a report domain whose addresses are looked for."""
@@ -39,7 +43,7 @@ class ReportEndpointProber:
         resolver: asked for MX, AAAA and A.
         roots: trust anchors, DER; None: the system's.
         allow_private: also connect to addresses that are not public.
-        https_port: where a URI that names no port points to.
+        https_port: what stands for port 443, which a URI that names none points to.
         timeout: seconds for one destination.
     """
 
@@ -72,39 +76,18 @@ class ReportEndpointProber:
         return EndpointReached(uri, verdict.reachable, verdict.detail)
 
     async def _reach(self, uri: str) -> _Verdict:
-        try:
-            parts = urlsplit(uri)
-            port = parts.port
-        except ValueError as error:
-            return _Verdict(reachable=False, detail=f"not a URI: {printable(str(error), 100)}")
-        match parts.scheme.lower():
-            case "mailto":
-                return await self._mailto(parts)
-            case "https":
-                return await self._https(parts, self._https_port if port is None else port)
-            case other:
-                # RFC 8460 §3: tlsrpt-uri is mailto or https.
-                return _Verdict(
-                    reachable=False,
-                    detail=f"reports go to mailto and https only, not to {other or 'nothing'}",
-                )
+        match parse_destination(uri):
+            case MailDestination(domain=domain):
+                return await self._mail_domain(domain)
+            case HttpsDestination(host=host, port=port):
+                return await self._https(host, self._https_port if port == _HTTPS else port)
+            case UnknownDestination():
+                # RFC 8460 §3 supports these two schemes.
+                return _Verdict(reachable=False, detail="reports go to mailto: and https: only")
+            case Rejection() as rejection:
+                return _Verdict(reachable=False, detail=str(rejection))
 
     # --- mailto -------------------------------------------------------------------------------
-
-    async def _mailto(self, parts: SplitResult) -> _Verdict:
-        # RFC 6068 §2: mailto:addr *( "," addr ), each percent-encoded.
-        mailboxes = [unquote(mailbox) for mailbox in parts.path.split(",")][:MAX_MAILBOXES]
-        verdict = _Verdict(reachable=False, detail="no address")
-        for mailbox in mailboxes:
-            local, _, domain = mailbox.rpartition("@")
-            name = parse_host_name(domain)
-            if not local or isinstance(name, Rejection):
-                shown = printable(mailbox, 100)
-                return _Verdict(reachable=False, detail=f"{shown or 'nothing'} is no mail address")
-            verdict = await self._mail_domain(name)
-            if not verdict.reachable:
-                return verdict
-        return verdict
 
     async def _mail_domain(self, domain: HostName) -> _Verdict:
         mx = await self._resolver.resolve(domain, RecordType.MX)
@@ -130,10 +113,7 @@ class ReportEndpointProber:
 
     # --- https --------------------------------------------------------------------------------
 
-    async def _https(self, parts: SplitResult, port: int) -> _Verdict:
-        host = parse_host_name(parts.hostname or "")
-        if isinstance(host, Rejection):
-            return _Verdict(reachable=False, detail=f"the URI has no host name: {host.message}")
+    async def _https(self, host: HostName | Address, port: int) -> _Verdict:
         context = self._context
         found = await find_addresses(self._resolver, host, allow_private=self._allow_private)
         if isinstance(found, NotFound):
@@ -149,7 +129,7 @@ class ReportEndpointProber:
         return verdict
 
     async def _shake_hands(
-        self, context: ssl.SSLContext, host: HostName, address: Address, port: int
+        self, context: ssl.SSLContext, host: HostName | Address, address: Address, port: int
     ) -> _Verdict:
         try:
             # One dead address must not use up the time of the others.
@@ -161,7 +141,7 @@ class ReportEndpointProber:
             )
 
     async def _session(
-        self, context: ssl.SSLContext, host: HostName, address: Address, port: int
+        self, context: ssl.SSLContext, host: HostName | Address, address: Address, port: int
     ) -> _Verdict:
         try:
             connection = await Connection.open(address, port)
