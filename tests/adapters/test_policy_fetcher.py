@@ -12,6 +12,7 @@ import pytest
 
 from mxseal._version import __version__
 from mxseal.adapters.https import PolicyFetcher
+from mxseal.adapters.https.addresses import MAX_ADDRESSES
 from mxseal.adapters.https.exchange import MAX_BODY
 from mxseal.adapters.memory import MemoryResolver
 from mxseal.lab.ca import Flaw
@@ -124,6 +125,8 @@ def test_a_policy(authority, server_context, fetch):
         (response(content_type="Text/PLAIN;charset=us-ascii"), POLICY),
         (response(content_type="text/plain ; format=flowed"), POLICY),
         (response(content_encoding="identity"), POLICY),
+        (response(content_encoding="identity", Content_Encoding=""), POLICY),
+        (response(Content_Type="text/plain; charset=utf-8"), POLICY),  # twice the same
         (response(b""), b""),  # what the text says is for the parser to judge
         (response(FULL), FULL),
         (chunked(POLICY), POLICY),
@@ -162,6 +165,15 @@ def test_responses_that_are_taken(fetch, good, octets, body):
         (response(content_type=None), 200, "the content type is missing, not text/plain"),
         (response(content_type=""), 200, "the content type is missing, not text/plain"),
         (response(gzip.compress(POLICY), content_encoding="gzip"), 200, "content encoding gzip"),
+        # Whichever comes last: a line does not hide another.
+        (response(Content_Type="text/html"), 200, "is text/plain, text/html, not text/plain"),
+        (response(content_type="text/html", Content_Type="text/plain"), 200, "not text/plain"),
+        (
+            response(content_encoding="gzip", Content_Encoding="identity"),
+            200,
+            "content encoding gzip, identity",
+        ),
+        (response(content_encoding="identity, gzip"), 200, "content encoding"),
         (response(FULL + b"x"), 200, f"a body of more than {MAX_BODY} octets"),
         (response(b"x" * 1_000_000), 200, f"a body of more than {MAX_BODY} octets"),
         (response(b"x" * 1_000_000, length=False), 200, f"a body of more than {MAX_BODY} octets"),
@@ -172,6 +184,19 @@ def test_responses_that_are_taken(fetch, good, octets, body):
         (b"SSH-2.0-OpenSSH\r\n\r\n", None, "not HTTP, or broken"),
         (b"\x00" * 100, None, "not HTTP, or broken"),
         (b"", None, "without an answer"),
+        (b"HTTP/1.1 100 Continue\r\n\r\n", None, "without an answer"),
+        # Framing that two readers might take for two different texts (RFC 9112 §6.3).
+        (response(Content_Length="1"), None, "conflicting Content-Length"),
+        (response(length=False, content_length="1" * 5000), None, "bad Content-Length"),
+        (response(length=False, content_length="-1"), None, "bad Content-Length"),
+        (response(transfer_encoding="gzip, chunked"), None, "not HTTP, or broken"),
+        (b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n" + response(), None, "not HTTP, or broken"),
+        (chunked(POLICY).replace(b"\r\nversion", b";" + b"x" * 40_000 + b"\r\nversion"), None, "too long"),
+        (
+            response(b"1;%b\r\nx\r\n" % (b"y" * 9_000) * 100, length=False, transfer_encoding="chunked"),
+            None,
+            "a response of more than",
+        ),
         (b"HTTP/1.1 200 OK\r\nContent-Ty", None, "not HTTP, or broken"),
         # Shortened: each way to say how long the text is notices it.
         (response()[:-20], None, "not HTTP, or broken"),
@@ -411,6 +436,21 @@ def test_what_a_verified_host_says_is_final(fetch, good):
     assert failed.status == 404
     assert len(host.requests) == 1
     assert len(failed.attempts) == 1
+
+
+@pytest.mark.parametrize("octets", [b"", response()[:-10]])
+def test_a_host_that_breaks_off_leaves_the_other_addresses_to_try(fetch, good, octets):
+    """It has said nothing, so it is no more final than one that does not listen."""
+    failed = fetch(PolicyHost(good, octets), dns={f"{HOST} A": ["127.0.0.1", "127.0.0.77"]})
+    assert failed.stage is FetchStage.HTTP
+    assert [attempt.partition(":")[0] for attempt in failed.attempts] == ["127.0.0.1", "127.0.0.77"]
+
+
+def test_thousands_of_private_addresses_make_a_bounded_failure(fetch, good):
+    addresses = [f"10.0.{n // 250}.{n % 250}" for n in range(2_000)]
+    failed = fetch(PolicyHost(good), dns={f"{HOST} A": addresses}, allow_private=False)
+    assert failed.stage is FetchStage.CONNECT
+    assert len(failed.attempts) == MAX_ADDRESSES
 
 
 @pytest.mark.parametrize(

@@ -85,7 +85,8 @@ class _Response:
     async def _next_event(self) -> object:
         while (event := self._http.next_event()) is h11.NEED_DATA:
             data = await self._connection.read()
-            if not data and not self._octets:
+            pending, _ = self._http.trailing_data
+            if not data and not pending and self._http.their_state is h11.SEND_RESPONSE:
                 return h11.ConnectionClosed()
             self._octets += len(data)
             if self._octets > MAX_OCTETS:
@@ -97,21 +98,26 @@ class _Response:
 def _judge(response: h11.Response) -> str | NoText:
     """The content type, if a body of this response can be a policy."""
     status = response.status_code
-    headers = {name.lower(): value.decode("latin-1") for name, value in response.headers}
     if 300 <= status <= 399:
         # RFC 8461 §3.3: "HTTP 3xx redirects MUST NOT be followed".
-        to = f" to {printable(headers[b'location'], 200)}" if b"location" in headers else ""
+        to = "".join(f" to {printable(location, 200)}" for location in _values(response, b"location")[:1])
         return NoText(f"a redirect (status {status}){to}, which must not be followed", status)
     if status != 200:
         # RFC 8461 §3.3: a policy is valid only if the response code is 200, not just any 2yz.
         return NoText(f"status {status} {printable(response.reason.decode('latin-1'), 80)}".rstrip(), status)
-    encoding = headers.get(b"content-encoding", "identity").strip().lower()
-    if encoding not in {"", "identity"}:
+    encoding = ", ".join(_values(response, b"content-encoding"))
+    if {coding.strip().lower() for coding in encoding.split(",")} - {"", "identity"}:
         return NoText(f"content encoding {printable(encoding, 80)}, which nobody asked for", status)
     # RFC 8461 §3.2: senders validate that the media type is text/plain, so that whoever may put
     # pages or pictures on a web server cannot publish policies; its parameters are ignored.
-    content_type = headers.get(b"content-type", "")
-    if content_type.partition(";")[0].strip().lower() != "text/plain":
-        shown = printable(content_type, 200)
+    # Web servers that were told it twice say it twice; then each one has to be right.
+    content_types = _values(response, b"content-type")
+    shown = printable(", ".join(content_types), 200)
+    if {text.partition(";")[0].strip().lower() for text in content_types} != {"text/plain"}:
         return NoText(f"the content type is {shown or 'missing'}, not text/plain", status, shown)
-    return printable(content_type, 200)
+    return shown
+
+
+def _values(response: h11.Response, name: bytes) -> list[str]:
+    """What all header lines of a name say, so that none hides another (RFC 9110 §5.2)."""
+    return [value.decode("latin-1") for given, value in response.headers if given == name]

@@ -124,7 +124,7 @@ class PolicyFetcher:
             failures.append(result)
             if result.stage is FetchStage.CERTIFICATE:
                 failures[-1] = msgspec.structs.replace(result, chain=await self._chain(host, address))
-            if result.stage is FetchStage.HTTP:
+            if result.status is not None:
                 break
         return self._failed(policy_domain, failures)
 
@@ -192,7 +192,7 @@ class PolicyFetcher:
         return f"{scheme}://{host}:{self._port}{slash}{path}"
 
     def _failed(self, policy_domain: HostName, failures: Sequence[_Failure]) -> PolicyFetchFailed:
-        telling = min(failures, key=lambda failure: _TELLING.index(failure.stage))
+        telling = min(failures, key=lambda failure: (failure.status is None, _TELLING.index(failure.stage)))
         return PolicyFetchFailed(
             policy_domain=policy_domain,
             url=self._url(policy_domain),
