@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from mxseal.cli import run
+from mxseal.cli.check import affordable
 from mxseal.decisions.checkup import CATALOGUE
 
 ROOT = Path(__file__).parents[2]
@@ -88,6 +89,14 @@ def test_the_catalogue_as_json(capsys):
     document = json.loads(capsys.readouterr().out)
     assert document["schema_version"] == 1
     assert [entry["id"] for entry in document["findings"]] == list(CATALOGUE)
+
+
+@pytest.mark.parametrize(
+    ("jobs", "files", "most"),
+    [(24, 1024, 24), (1000, 1024, 37), (1000, 65536, 1000), (24, 64, 1), (1, 256, 1)],
+)
+def test_no_more_domains_at_once_than_there_are_sockets_for(jobs, files, most):
+    assert affordable(jobs, files) == most
 
 
 def script(name):

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
 _MAX_LINE: Final = 64 << 20
 """Octets of one line of saved evidence; real ones have some ten thousand."""
+_FILES_EACH: Final = 24
+"""Sockets that one domain can need at the same time."""
+_OTHER_FILES: Final = 128
+"""Sessions with MX hosts, which are bounded by themselves, and our own files."""
 _FILE: Final = click.Path(dir_okay=False, allow_dash=True, path_type=Path)
 
 
@@ -201,8 +205,9 @@ async def _examined(
 
     async with open_world(settings) as world:
         await _demand_resolver(world)
+        examiner = world.examiner(all_servers=all_servers)
         with _saving(save) as keep:
-            async for number, evidence in _at_once(world.examiner(all_servers=all_servers), names, jobs):
+            async for number, evidence in _at_once(examiner, names, _afford(jobs)):
                 keep(evidence)
                 yield (
                     number,
@@ -213,6 +218,26 @@ async def _examined(
                         previous=earlier.get(evidence.domain),
                     ),
                 )
+
+
+def affordable(jobs: int, files: int) -> int:
+    """How many domains at the same time so many open files are enough for; at least one.
+
+    Without this limit a lookup would fail for want of a socket, and be taken for the domain's fault.
+    """
+    return max(1, min(jobs, (files - _OTHER_FILES) // _FILES_EACH))
+
+
+def _afford(jobs: int) -> int:
+    """The same for this process, its limit raised as far as that is allowed and needed."""
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _OTHER_FILES + jobs * _FILES_EACH
+    if 0 <= soft < wanted:
+        soft = wanted if hard < 0 else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return jobs if soft < 0 else affordable(jobs, soft)
 
 
 async def _at_once(
