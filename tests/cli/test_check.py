@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mxseal.cli import run
-from mxseal.cli.check import affordable
+from mxseal.cli.check import affordable, check
 from mxseal.decisions.checkup import CATALOGUE
 
 ROOT = Path(__file__).parents[2]
@@ -130,3 +130,12 @@ def test_ids_are_consecutive_so_that_none_is_given_twice():
     for prefix in ("MX", "DNS", "DANE", "STS", "RPT", "TLS"):
         numbers = [int(id_[-3:]) for id_ in CATALOGUE if id_.rstrip("0123456789") == prefix]
         assert numbers == list(range(1, len(numbers) + 1))
+
+
+def test_the_guide_names_options_and_findings_that_exist():
+    text = (ROOT / "docs/check.md").read_text()
+    options = {option for parameter in check.params for option in parameter.opts}
+    assert set(re.findall(r"(?<![\w-])--[a-z-]+", text)) <= options
+    assert set(re.findall(r"\b(?:MX|DNS|DANE|STS|RPT|TLS)\d{3}\b", text)) <= CATALOGUE.keys()
+    for name in re.findall(r"\]\(([^)]+)\)", text):
+        assert (ROOT / "docs" / name).exists(), name
