@@ -148,7 +148,7 @@ def test_https_is_a_verified_session_and_nothing_more(  # noqa: PLR0917 - fixtur
     ],
 )
 def test_https_at_an_address_needs_a_certificate_for_it(tmp_path, serving, identity, reachable):
-    # RFC 9525 §6.2: an IP-ID is matched against iPAddress, and never against dNSName.
+    # RFC 9525 §6.4: an IP-ID is matched against iPAddress, and never against dNSName.
     key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([])
     now = SystemClock().now()
     certificate = (

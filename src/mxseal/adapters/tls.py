@@ -125,7 +125,7 @@ class Connection:
         """Shake hands; raises OSError, which ssl.SSLError and `TlsTooLong` are.
 
         `server_name` is sent as SNI, and verified if `context` does; an address is
-        verified only (RFC 6066 §3 has no address in SNI, RFC 9525 §6.2 calls it IP-ID).
+        verified only (RFC 6066 §3 has no address in SNI, RFC 9525 §6.4 calls it IP-ID).
         """
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=server_name)
         await self._drive(self._tls.do_handshake, MAX_HANDSHAKE)
