@@ -130,6 +130,46 @@ def test_a_domain_that_is_an_alias():
     assert discovery.decision.answer.kind is Kind.NOT_FOUND
 
 
+class Rendezvous:
+    """A resolver that answers a question only once all of its group were asked; the others at once."""
+
+    def __init__(self, resolver, groups):
+        self.resolver = resolver
+        self.groups = [(set(group), asyncio.Event()) for group in groups]
+
+    async def resolve(self, name, record_type):
+        for missing, complete in self.groups:
+            if (name, record_type) in missing:
+                missing.remove((name, record_type))
+                if not missing:
+                    complete.set()
+                await complete.wait()
+        return await self.resolver.resolve(name, record_type)
+
+
+def test_mail_does_not_wait_for_one_question_before_the_next_that_does_not_depend_on_it():
+    hosts, families = ("mx1.dane.example", "mx2.dane.example"), (RecordType.A, RecordType.AAAA)
+    groups = [
+        [("dane.example", RecordType.MX), ("_mta-sts.dane.example", RecordType.TXT)],
+        [(host, family) for host in hosts for family in families],
+        [(f"_25._tcp.{host}", RecordType.TLSA) for host in hosts],
+    ]
+    resolver = world(DANE, secure=["dane.example"])
+
+    async def within_time():
+        async with asyncio.timeout(10):
+            return await discover_delivery(
+                parse_next_hop("dane.example"),
+                resolver=Rendezvous(resolver, groups),
+                policy_hosts=MemoryPolicyHosts({}),
+                clock=FixedClock(NOW),
+            )
+
+    assert asyncio.run(within_time()).decision.answer.kind is Kind.DANE_ONLY
+    # And nothing more than once, nor in vain.
+    assert sorted(resolver.asked) == sorted(question for group in groups for question in group)
+
+
 def test_a_host_in_brackets():
     records = {
         "relay.example A": ["192.0.2.1"],

@@ -7,6 +7,7 @@ from datetime import timedelta
 from hashlib import sha256, sha512
 from typing import Any, NamedTuple
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -584,6 +585,21 @@ def test_discovery_at_another_port():
         return address()
 
     assert asyncio.run(discover(resolve, HOST, port=587)).state is FOUND
+
+
+@pytest.mark.parametrize(("length", "port", "asked"), [(244, 25, True), (244, 587, False), (245, 25, False)])
+def test_a_host_name_that_leaves_no_room_has_no_records(length: int, port: int, asked: bool):
+    """No resolver can look such a name up: that is no failed lookup, and stops no mail."""
+    host = HostName(".".join(["a" * 60] * 4)[:length].ljust(length, "b"))
+    names: list[str] = []
+
+    async def resolve(name: str, record_type: RecordType) -> Answer:
+        names.append(name)
+        return msgspec.structs.replace(address(), name=host) if name == host else tlsa()
+
+    lookup = asyncio.run(discover(resolve, host, port=port))
+    assert lookup.state is (FOUND if asked else ABSENT)
+    assert (tlsa_name(host, port) in names) == asked
 
 
 SECURITIES = st.sampled_from(list(Security))

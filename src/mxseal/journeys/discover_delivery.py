@@ -27,8 +27,8 @@ from mxseal.decisions.delivery import (
     nothing_applies,
 )
 from mxseal.decisions.policy_lifecycle import CachedPolicy, StsKnowledge, know_sts, needs_fetch
+from mxseal.journeys.find_tlsa import find_tlsa
 from mxseal.journeys.ports import Clock, PolicyHosts, Resolver
-from mxseal.standards.dane import discover
 from mxseal.standards.mta_sts import NoRecord, record_name
 from mxseal.vocabulary.names import HostName, InvalidName, NextHop
 from mxseal.vocabulary.observations import Answer, MxData, Outcome, RecordType
@@ -109,7 +109,7 @@ def _named_hosts(domain: HostName, mx: Answer | None) -> Sequence[MxData]:
 
 async def _learn_hosts(named: Sequence[MxData], resolver: Resolver, port: int) -> tuple[HostKnowledge, ...]:
     async def learn(record: MxData, name: HostName) -> HostKnowledge:
-        return HostKnowledge(name, record.preference, await discover(resolver.resolve, name, port=port))
+        return HostKnowledge(name, record.preference, await find_tlsa(resolver, name, port=port))
 
     return tuple(
         await asyncio.gather(*(learn(record, record.exchange) for record in named if record.exchange))

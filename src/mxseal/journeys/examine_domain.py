@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
 from mxseal.journeys.ask_all_servers import ask_all_servers
+from mxseal.journeys.find_tlsa import find_tlsa
 from mxseal.journeys.ports import (
     AuthoritativeServers,
     Clock,
@@ -25,7 +26,7 @@ from mxseal.journeys.ports import (
 )
 from mxseal.standards import mta_sts, tlsrpt
 from mxseal.standards.certificate import parse_certificate
-from mxseal.standards.dane import discover, tlsa_name
+from mxseal.standards.dane import tlsa_name
 from mxseal.vocabulary.names import Address, HostName, InvalidName
 from mxseal.vocabulary.observations import (
     Answer,
@@ -244,7 +245,7 @@ class Examiner:
 
     async def _host(self, examination: _Examination, name: HostName, preference: int) -> MxHostEvidence:
         lookup = await examination.within(
-            discover(self._ports.resolver.resolve, name),
+            find_tlsa(self._ports.resolver, name),
             TlsaLookup(
                 name,
                 TlsaState.FAILED,

@@ -17,7 +17,8 @@ from mxseal.vocabulary.observations import (
 Resolve = Callable[[str, RecordType], Awaitable[Answer]]
 """One DNS question, aliases followed (`journeys.ports.Resolver.resolve`)."""
 
-SECTION: Final = "RFC 7672 §2.2"
+_LONGEST_NAME: Final = 253
+"""RFC 1035 §2.3.4, in characters."""
 
 
 def tlsa_name(host: HostName, port: int = 25) -> str:
@@ -105,6 +106,8 @@ async def _look_up(resolve: Resolve, candidates: list[HostName], port: int, ques
     """The first secure TLSA RRset; an error stops the walk."""
     insecure = ""
     for candidate in candidates:
+        if len(tlsa_name(candidate, port)) > _LONGEST_NAME:
+            continue  # a name that leaves no room for "_25._tcp." has no TLSA records
         answer = await resolve(tlsa_name(candidate, port), RecordType.TLSA)
         questions.append(answer)
         if not _is_usable(answer):
