@@ -175,6 +175,13 @@ def test_an_endless_greeting_ends(serving):
     assert outcome == ProtocolViolation(Stage.GREETING, "a reply of more than 100 lines")
 
 
+def test_an_endless_reply_inside_of_tls_leaves_the_handshake_standing(serving, good):
+    lines = b"250-%b\r\n" % (b"x" * 1000) * 80
+    outcome = probe(serving, MxHost(good, inside=lines)).outcome
+    assert isinstance(outcome, Handshake)
+    assert not outcome.ehlo_again
+
+
 @pytest.mark.parametrize("limits", [{"stage_timeout": 0.5}, {"timeout": 0.5}])
 @pytest.mark.parametrize(
     ("replies", "expected"),

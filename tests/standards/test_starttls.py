@@ -342,6 +342,19 @@ def test_a_peer_that_talks_unasked_is_bounded():
     assert dialogue.reader.waiting <= MAX_REPLY + 1000
 
 
+@pytest.mark.parametrize("chunk", [1_000, 100_000])
+@pytest.mark.parametrize("code", [220, 554])
+def test_a_reply_of_too_many_octets_ends_it_once(code, chunk):
+    # Few lines, all of them long, so that it is the bound on octets that is met.
+    octets = b"%d-%b\r\n" % (code, b"x" * 1_000) * 80
+    dialogue = Dialogue(US)
+    for start in range(0, len(octets), chunk):
+        dialogue.receive(octets[start : start + chunk])
+    events = list(iter(dialogue.next_event, None))
+    assert events == [Violated(Stage.GREETING, f"a reply of more than {MAX_REPLY} octets")]
+    assert dialogue.state is State.CLOSED
+
+
 @pytest.mark.parametrize("call", ["start_tls", "tls_established", "quit"])
 def test_a_step_out_of_turn_is_a_bug_of_ours(call):
     with pytest.raises(OutOfTurn, match="while the dialogue waits in greeting"):

@@ -183,7 +183,8 @@ class Dialogue:
             return
         self._reader.receive(data)
         self._pump()
-        if self._state not in _AWAITS_REPLY and self._reader.waiting > MAX_REPLY:
+        unasked = self._state not in _AWAITS_REPLY and self._state is not State.CLOSED
+        if unasked and self._reader.waiting > MAX_REPLY:
             self._violated(f"more than {MAX_REPLY} octets that nobody asked for")
 
     def data_to_send(self) -> bytes:
