@@ -105,7 +105,7 @@ def test_record_of_a_certificate(authority: CertificateAuthority, tmp_path: Path
     [
         (b"", "is empty"),
         (b"hello", "neither a certificate nor a key"),
-        (b"-----BEGIN CERTIFICATE-----\nxx\n", "cannot be read"),
+        (b"-----BEGIN CERTIFICATE-----\nxx\n", "0 can be read"),
         (b"-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n", "cannot be read"),
         (b"-----BEGIN PRIVATE KEY-----\nMAA=\n-----END PRIVATE KEY-----\n", "private key in"),
         (b"-----BEGIN PUBLIC KEY-----\nMAA=\n-----END PUBLIC KEY-----\n", "public key in"),
@@ -212,6 +212,23 @@ def test_bad_chain(content: bytes, tmp_path: Path, mxseal: Any):
     code, out, err = mxseal("dane", "verify", "--chain", file, "--tlsa", "3 1 1 " + "ab" * 32)
     assert (code, out) == (65, "")
     assert "chain.pem" in err
+
+
+@pytest.mark.parametrize("broken", [1, 2])
+def test_a_broken_certificate_is_not_passed_over(
+    broken: int, chain_file: tuple[Path, Any], tmp_path: Path, mxseal: Any
+):
+    """Else a record is made of an issuer's key, or an issuer is verified as if it were the server."""
+    lines = chain_file[0].read_text().splitlines()
+    begins = [number for number, line in enumerate(lines) if line.startswith("-----BEGIN")]
+    lines[begins[broken - 1] + 1] = "=" + lines[begins[broken - 1] + 1][1:-1] + "!"
+    file = tmp_path / "broken.pem"
+    file.write_text("\n".join(lines))
+    for call in (("tlsa", file), ("verify", "--chain", file, "--tlsa", "3 1 1 " + "ab" * 32)):
+        code, out, err = mxseal("dane", *call)
+        assert (code, out) == (65, "")
+        assert f"{len(begins)} certificates begin" in err
+        assert f"{len(begins) - 1} can be read" in err
 
 
 @given(content=st.binary(max_size=300), text=st.text(max_size=40))

@@ -88,6 +88,8 @@ def test_examples_of_rfc_6698(text: str):
         f"3 1 1 {SHA}",
         f"  3\t1  1 {SHA[:10]} {SHA[10:]} \n",
         f"3 1 1 {SHA.upper()}",
+        f"3 1 1 {' '.join(SHA[n : n + 2] for n in range(0, 64, 2))}",
+        f"3 1 1 {SHA[:32]}\n      {SHA[32:]}",
         f"3 1 1 ( {SHA[:32]}\n {SHA[32:]} )",
         f"DANE-EE SPKI SHA2-256 {SHA}",
         f"_25._tcp.mx.example.com. 3600 IN TLSA 3 1 1 {SHA}",
@@ -114,6 +116,8 @@ def test_text_is_read(text: str):
         ("3 1 ٣ ab", 4, 5, "matching type"),  # a digit, but not ASCII
         ("3 1 1 abc", 8, 9, "certificate association data"),
         ("3 1 1 ab:cd", 8, 9, "certificate association data"),
+        ("3 1 1 abcd\n3 1 1 cdef\n", 11, 16, "certificate association data"),
+        ("3 0 0 30 2 1 1 ab", 9, 14, "certificate association data"),
         ("3 1 1 ab\x1b[2J", 8, 9, "certificate association data"),
     ],
 )

@@ -17,6 +17,8 @@ from mxseal.vocabulary.rejection import Rejection, printable
 MAX_FILE: Final = 1024 * 1024
 _LABEL: Final = re.compile(rb"-----BEGIN ([A-Z0-9 ]{1,40})-----")
 _REQUESTS: Final = ("CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST")
+_CERTIFICATES: Final = (b"CERTIFICATE", b"X509 CERTIFICATE")
+_CHAIN: Final = "give the chain in PEM as the server sends it, its own certificate first"
 _ACCEPTED: Final = "give a certificate, a private or public key, or a certificate request, in PEM or DER"
 
 
@@ -47,20 +49,26 @@ def read_pinned(path: str) -> Pinned:
 def read_chain(path: str) -> tuple[bytes, ...]:
     """All certificates of a file, in their order, at least one; DER."""
     octets, shown = _read(path), printable(path)
-    chain = pem_certificates(octets) if b"-----BEGIN " in octets else [octets]
+    chain = _all_certificates(octets, shown, _CHAIN) if b"-----BEGIN " in octets else [octets]
     if not chain:
-        raise DataFault(
-            f"{shown} has no certificate that can be read",
-            cure="give the chain in PEM as the server sends it, its own certificate first",
-        )
+        raise DataFault(f"{shown} has no certificate that can be read", cure=_CHAIN)
     for number, certificate in enumerate(chain, start=1):
         verdict = parse_certificate(certificate)
         if isinstance(verdict, Rejection):
-            raise DataFault(
-                f"{shown}, certificate {number}: {verdict.message}",
-                cure="give the chain in PEM as the server sends it, its own certificate first",
-            )
+            raise DataFault(f"{shown}, certificate {number}: {verdict.message}", cure=_CHAIN)
     return tuple(chain)
+
+
+def _all_certificates(octets: bytes, shown: str, cure: str) -> list[bytes]:
+    """Those of a PEM file; where one is broken, the next must not be taken for it."""
+    begun = sum(label in _CERTIFICATES for label in _LABEL.findall(octets))
+    found = pem_certificates(octets)
+    if len(found) < begun:
+        raise DataFault(
+            f"{begun} certificates begin in {shown}, and {len(found)} can be read: base64 is broken, or an END missing",
+            cure=cure,
+        )
+    return found
 
 
 def _read(path: str) -> bytes:
@@ -74,12 +82,13 @@ def _read(path: str) -> bytes:
 
 def _from_pem(octets: bytes, shown: str) -> Pinned:
     labels = [label.decode("ascii") for label in _LABEL.findall(octets)]
-    if "CERTIFICATE" in labels or "X509 CERTIFICATE" in labels:
-        found = [*map(parse_certificate, pem_certificates(octets)[:1])]
-        if not found or isinstance(found[0], Rejection):
-            why = found[0].message if found and isinstance(found[0], Rejection) else "its base64 is broken"
-            raise DataFault(f"the certificate in {shown} cannot be read: {why}", cure=_ACCEPTED)
-        return Pinned("certificate", found[0], found[0].spki)
+    if any(label.encode() in _CERTIFICATES for label in labels):
+        certificate = parse_certificate(_all_certificates(octets, shown, _ACCEPTED)[0])
+        if isinstance(certificate, Rejection):
+            raise DataFault(
+                f"the certificate in {shown} cannot be read: {certificate.message}", cure=_ACCEPTED
+            )
+        return Pinned("certificate", certificate, certificate.spki)
     if "ENCRYPTED PRIVATE KEY" in labels or b"Proc-Type: 4,ENCRYPTED" in octets:
         raise DataFault(
             f"the private key in {shown} is encrypted",
