@@ -183,6 +183,10 @@ class Dialogue:
             return
         self._reader.receive(data)
         self._pump()
+        self._limit_unasked()
+
+    def _limit_unasked(self) -> None:
+        """Nothing waits for these octets, so they must not pile up."""
         unasked = self._state not in _AWAITS_REPLY and self._state is not State.CLOSED
         if unasked and self._reader.waiting > MAX_REPLY:
             self._violated(f"more than {MAX_REPLY} octets that nobody asked for")
