@@ -355,6 +355,8 @@ failing("STS002", "sts_lookup_fails", "_mta-sts.example.com TXT")
 records("STS003", "sts_record_syntax", **{STS: ["v=STSv1; id=2026-11-01;"]})
 records("STS003", "sts_record_in_wrong_case", **{STS: ["V=stsv1; id=20261101"]})
 records("STS004", "two_sts_records", **{STS: ["v=STSv1; id=1;", "v=STSv1; id=2;"]})
+# RFC 8461 §3.1 discards the second one, which is of another version: the first is what has to be mended.
+records("STS003", "a_bad_sts_record_and_a_foreign_one", **{STS: ["v=STSv1; id=", "v=STSv12; id=2;"]})
 no_policy("STS005", "policy_host_unknown", FetchStage.DNS, "no address")
 no_policy("STS006", "policy_host_down", FetchStage.CONNECT, "refused")
 no_policy("STS006", "policy_host_silent", FetchStage.TIMEOUT, "time-out")
@@ -442,6 +444,7 @@ def policy_certificate_ends(scene):
 
 records("RPT001", "no_tlsrpt", **{RPT: None})
 records("RPT002", "tlsrpt_syntax", **{RPT: ["v=TLSRPTv1; rua=tls@example.net"]})
+records("RPT002", "a_bad_tlsrpt_and_a_foreign_one", **{RPT: ["v=TLSRPTv1; rua=x", "v=TLSRPTv12; rua=y"]})
 records("RPT003", "two_tlsrpt", **{RPT: ["v=TLSRPTv1; rua=mailto:a@b.example"] * 2})
 failing("RPT006", "tlsrpt_fails", "_smtp._tls.example.com TXT")
 

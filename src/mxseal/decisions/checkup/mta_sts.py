@@ -60,13 +60,11 @@ def _record(facts: Facts) -> Iterator[Finding]:
         case mta_sts.NoRecord():
             if facts.reachable_hosts:
                 yield _about_record(facts, "STS001", domain, f"{domain} has no MTA-STS record")
+        case Rejection(rule="sts-text-record", text=records):
+            count = len(records.split("\n"))
+            yield _about_record(facts, "STS004", name, f"{name} has {count} MTA-STS records")
         case Rejection() as rejection:
-            joined = (b"".join(text.strings) for text in answer.texts())
-            count = sum(text.startswith(b"v=STSv1") for text in joined)
-            if count > 1:
-                yield _about_record(facts, "STS004", name, f"{name} has {count} MTA-STS records")
-            else:
-                yield _broken_record(facts, name, rejection)
+            yield _broken_record(facts, name, rejection)
         case mta_sts.Record():
             return
 

@@ -26,11 +26,11 @@ def judge_tlsrpt(facts: Facts) -> Iterator[Finding]:
         case tlsrpt.NoRecord():
             if facts.reachable_hosts:
                 yield _missing(facts, name, domain)
+        case Rejection(rule="tlsrpt-record", text=records):
+            count = len(records.split("\n"))
+            yield finding("RPT003", name, f"{name} has {count} TLSRPT records")
         case Rejection() as rejection:
-            if _count(facts) > 1:
-                yield finding("RPT003", name, f"{name} has {_count(facts)} TLSRPT records")
-            else:
-                yield _broken(name, domain, rejection)
+            yield _broken(name, domain, rejection)
         case tlsrpt.Record():
             yield from _endpoints(facts, name)
 
@@ -57,11 +57,6 @@ def _broken(name: str, domain: str, rejection: Rejection) -> Finding:
         record_name=name,
         domain=domain,
     )
-
-
-def _count(facts: Facts) -> int:
-    joined = (b"".join(text.strings) for text in facts.evidence.tlsrpt_record.texts())
-    return sum(text.startswith(b"v=TLSRPTv1") for text in joined)
 
 
 def _endpoints(facts: Facts, name: str) -> Iterator[Finding]:
