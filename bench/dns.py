@@ -59,7 +59,7 @@ OTHERS: Final = (
     ("other.", RecordType.A),
     ("other.", RecordType.AAAA),
     ("_25._tcp.other.", RecordType.TLSA),
-    ("mail.", RecordType.A),
+    ("_smtp._tls.", RecordType.A),
 )
 CONTENT: Final = f"""\
 @ MX 10 mx
