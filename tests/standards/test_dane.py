@@ -28,6 +28,7 @@ from mxseal.standards.dane import (
     tlsa_name,
     why_unusable,
 )
+from mxseal.standards.dane.mistakes import _clues
 from mxseal.vocabulary.names import Address, HostName
 from mxseal.vocabulary.observations import (
     AddressData,
@@ -374,6 +375,14 @@ def test_classic_mistakes_are_recognised(workshop: Any):
     assert recognise_wrong_digest(TlsaData(3, 1, 1, b"x" * 32), chain) is None
     assert recognise_wrong_digest(TlsaData(9, 9, 9, b""), chain) is None
     assert recognise_wrong_digest(TlsaData(3, 1, 1, bytes.fromhex(SHA)), ()) is not None
+
+
+def test_so_many_records_as_one_likes_are_held_against_one_set_of_digests(workshop: Any):
+    chain = tuple(map(workshop.view, workshop.shapes()["unordered"]))
+    before = _clues.cache_info().misses
+    records = [TlsaData(3, 1, 1, number.to_bytes(32)) for number in range(300)]
+    assert not any(recognise_wrong_digest(record, chain) for record in records)
+    assert _clues.cache_info().misses <= before + 1
 
 
 # --- discovery: RFC 7672 §2.2 ------------------------------------------------------------------------

@@ -6,9 +6,10 @@ certificate where the key was meant, of an issuer, of a digest's text.
 
 import textwrap
 from base64 import b64encode
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from hashlib import md5, sha1, sha224, sha256, sha384, sha512
-from typing import Final
+from typing import Final, NamedTuple
 
 from mxseal.standards.dane.usability import MatchingType, Selector, Usage
 from mxseal.standards.dane.verification import PresentedCertificate
@@ -19,6 +20,22 @@ _OLD_DIGESTS: Final = {"SHA-1": sha1, "MD5": md5}
 _MAX_CHAIN: Final = 10
 
 
+class _Content(NamedTuple):
+    """Something that people have digested by mistake."""
+
+    what: str
+    selector: int | None = None
+    """Where it is a certificate or key as such: which of both."""
+    position: int = 0
+
+
+class _Clue(NamedTuple):
+    order: int
+    """The likelier mistakes come first."""
+    digest: str
+    content: _Content
+
+
 def recognise_wrong_digest(record: TlsaData, chain: Sequence[PresentedCertificate]) -> str | None:
     """What the data of a record is that does not match, if it is a known mistake; one clause.
 
@@ -26,16 +43,28 @@ def recognise_wrong_digest(record: TlsaData, chain: Sequence[PresentedCertificat
         record: one that did not match.
         chain: what the server sent, its own certificate first.
     """
-    for content, what in _candidates(record, chain[:_MAX_CHAIN]):
-        if record.data == content and content:
-            return f"the data is {what} itself, not a digest, as matching type {record.matching_type} wants"
-        for name, digest in _DIGESTS.items():
-            if digest(content).digest() == record.data:
-                return _sentence(record, name, what)
-        for name, old in _OLD_DIGESTS.items():
-            if old(content, usedforsecurity=False).digest() == record.data:
-                return _sentence(record, name, what)
+    clues = _clues(tuple((one.der, one.spki) for one in chain[:_MAX_CHAIN]))
+    digested = clues.get(record.data)
+    # The content itself is known by its digest.
+    plain = clues.get(sha256(record.data).digest()) if record.data else None
+    if plain is not None and (digested is None or plain.order <= digested.order):
+        what = plain.content.what + _hint(record, plain.content)
+        return f"the data is {what} itself, not a digest, as matching type {record.matching_type} wants"
+    if digested is not None:
+        return _sentence(record, digested.digest, digested.content.what + _hint(record, digested.content))
     return None
+
+
+@lru_cache(maxsize=16)
+def _clues(chain: tuple[tuple[bytes, bytes], ...]) -> Mapping[bytes, _Clue]:
+    """The digests of all that people digest by mistake; some milliseconds, for any number of records."""
+    clues: dict[bytes, _Clue] = {}
+    for order, (content, described) in enumerate(_candidates(chain)):
+        for name, digest in _DIGESTS.items():
+            clues.setdefault(digest(content).digest(), _Clue(order, name, described))
+        for name, old in _OLD_DIGESTS.items():
+            clues.setdefault(old(content, usedforsecurity=False).digest(), _Clue(order, name, described))
+    return clues
 
 
 def _sentence(record: TlsaData, digest: str, what: str) -> str:
@@ -49,39 +78,42 @@ def _sentence(record: TlsaData, digest: str, what: str) -> str:
     )
 
 
-def _candidates(record: TlsaData, chain: Sequence[PresentedCertificate]) -> Iterator[tuple[bytes, str]]:
-    """Contents that people have digested by mistake, each with its description."""
-    yield b"", "nothing at all (the command that made it got no input)"
-    yield b"\n", "an empty line (the command that made it got no input)"
-    for position, certificate in enumerate(chain):
+def _candidates(chain: Sequence[tuple[bytes, bytes]]) -> Iterator[tuple[bytes, _Content]]:
+    """Contents that people have digested by mistake, each with its description; `chain` is DER and SPKI."""
+    yield b"", _Content("nothing at all (the command that made it got no input)")
+    yield b"\n", _Content("an empty line (the command that made it got no input)")
+    for position, (whole, spki) in enumerate(chain):
         whose = "the server's" if position == 0 else f"an issuer's (number {position + 1} of those sent)"
         kinds = (
-            (Selector.CERT, certificate.der, "certificate", "CERTIFICATE"),
-            (Selector.SPKI, certificate.spki, "public key", "PUBLIC KEY"),
+            (Selector.CERT, whole, "certificate", "CERTIFICATE"),
+            (Selector.SPKI, spki, "public key", "PUBLIC KEY"),
         )
         for selector, content, kind, label in kinds:
             what = f"{whose} {kind}"
-            yield content, what + _hint(record, selector, position)
+            yield content, _Content(what, selector, position)
             for text in _pem_forms(content, label):
-                yield text, f"the PEM text of {what}, instead of its DER"
+                yield text, _Content(f"the PEM text of {what}, instead of its DER")
             for name, digest in (("SHA2-256", sha256), ("SHA2-512", sha512)):
                 text = digest(content).hexdigest().encode()
                 for form in (text, text + b"\n", digest(content).digest()):
-                    yield form, f"the {name} digest of {what}: it was digested twice"
-        for bare in _bare_keys(certificate.spki):
-            yield bare, f"{whose} key without its algorithm; a TLSA record has the whole SubjectPublicKeyInfo"
+                    yield form, _Content(f"the {name} digest of {what}: it was digested twice")
+        for bare in _bare_keys(spki):
+            without = f"{whose} key without its algorithm; a TLSA record has the whole SubjectPublicKeyInfo"
+            yield bare, _Content(without)
     if len(chain) > 1:
-        bundle = b"".join(next(_pem_forms(certificate.der, "CERTIFICATE")) for certificate in chain)
-        yield bundle, "the whole PEM file with all certificates"
+        bundle = b"".join(next(_pem_forms(whole, "CERTIFICATE")) for whole, _ in chain)
+        yield bundle, _Content("the whole PEM file with all certificates")
 
 
-def _hint(record: TlsaData, selector: Selector, position: int) -> str:
+def _hint(record: TlsaData, content: _Content) -> str:
+    if content.selector is None:
+        return ""
     hints: list[str] = []
-    if record.selector != selector:
-        hints.append(f"which is selector {selector:d}, while the record says {record.selector}")
-    if position == 0 and record.usage == Usage.DANE_TA:
+    if record.selector != content.selector:
+        hints.append(f"which is selector {content.selector:d}, while the record says {record.selector}")
+    if content.position == 0 and record.usage == Usage.DANE_TA:
         hints.append("which is usage 3, while the record says 2")
-    elif position and record.usage == Usage.DANE_EE:
+    elif content.position and record.usage == Usage.DANE_EE:
         hints.append("which is usage 2, while the record says 3")
     return f", {' and '.join(hints)}" if hints else ""
 

@@ -27,7 +27,6 @@ def parse_tlsa(text: str) -> TlsaData | Rejection:
     An owner name, TTL, class and type in front (``_25._tcp.mx IN TLSA 3 1 1 …``)
     are skipped.  Numbers that no RFC knows are read; `classify` judges them.
     """
-
     if len(text) > MAX_TEXT:
         return _reject(text, f"a TLSA record has at most {MAX_TEXT} characters", MAX_TEXT, MAX_TEXT, "")
     prefix = re.search(r"\bTLSA\s", text, re.IGNORECASE)
