@@ -209,4 +209,4 @@ def test_without_an_anchor_above_it_a_name_is_indeterminate(world):
     resolver = ValidatingResolver([], anchors=below, transport=world)
     answer = asyncio.run(resolver.resolve("mail.leaf.test", A))
     assert (answer.outcome, answer.security) == (FAILED, X)
-    assert answer.reason == "no trust anchor at or above leaf.test" or "mail.leaf.test" in answer.reason
+    assert answer.reason == "no trust anchor at or above mail.leaf.test"
