@@ -139,6 +139,21 @@ def test_a_previous_check_is_compared_with(capsys, options, tmp_path):
     assert "new: STS023 (good-sts.test)" in shown
 
 
+@pytest.mark.parametrize(
+    ("at", "words"),
+    [
+        ("9999-12-31T23:59:59Z", "observed in the year 9999"),
+        ("2026-11-23T12:00:00", "no saved evidence: Expected `datetime` with a timezone component"),
+    ],
+)
+def test_evidence_of_no_possible_time_is_refused(capsys, options, tmp_path, at, words):
+    file = tmp_path / "evidence.jsonl"
+    check(capsys, "null-mx.test", "--save", str(file), "--json", *options)
+    file.write_text(json.dumps({**json.loads(file.read_bytes()), "at": at}))
+    assert run(["check", "--replay", str(file)]) == 65
+    assert words in capsys.readouterr().err
+
+
 def test_people_see_the_state_and_each_finding_with_its_cure(capsys, options):
     _, out = check(capsys, "tlsa-mismatch.test", *options)
     assert out.splitlines()[0].startswith("tlsa-mismatch.test ")

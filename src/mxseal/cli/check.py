@@ -162,7 +162,14 @@ def read_evidence(path: Path) -> "Iterator[Evidence]":
             number += 1
             if line.strip():
                 found = True
-                yield from_json(Evidence, line, source=f"{path}, line {number}")
+                evidence = from_json(Evidence, line, source=f"{path}, line {number}")
+                # Other times are nonsense, and sums with them leave the calendar.
+                if not 2000 <= evidence.at.year < 3000:
+                    raise DataFault(
+                        f"{path}, line {number}: observed in the year {evidence.at.year}",
+                        cure="give a file that 'mxseal check --save' has written",
+                    )
+                yield evidence
     if not found:
         raise DataFault(
             f"{path}: nothing is in it", cure="give a file that 'mxseal check --save' has written"

@@ -10,10 +10,14 @@ that was observed about one policy domain; it is what ``--save`` writes and
 from collections.abc import Iterator
 from datetime import datetime
 from enum import StrEnum
+from typing import Annotated
 
 import msgspec
 
 from mxseal.vocabulary.names import Address, HostName
+
+Moment = Annotated[datetime, msgspec.Meta(tz=True)]
+"""A time with its zone; saved evidence without one is refused."""
 
 # --- DNS ---------------------------------------------------------------------------------------
 
@@ -141,7 +145,7 @@ class Answer(msgspec.Struct, frozen=True):
     """In a few words why outcome and security are what they are; names the step that failed."""
     zones: tuple[ZoneProof, ...] = ()
     """The chain of trust from the root to the zone that holds the last name, where this back end walked it."""
-    signatures_expire: datetime | None = None
+    signatures_expire: Moment | None = None
     """The earliest expiration of the signatures this answer rests on (UTC)."""
     extended_errors: tuple[str, ...] = ()
     """Extended DNS Errors (RFC 8914) the resolver gave, as text."""
@@ -394,7 +398,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     """All that was observed about one policy domain at one time."""
 
     domain: HostName
-    at: datetime
+    at: Moment
     """When collecting began (UTC)."""
     mx: Answer
     hosts: tuple[MxHostEvidence, ...]

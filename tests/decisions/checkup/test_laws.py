@@ -1,15 +1,19 @@
 """Laws of the checkup, over combinations of everything that can be wrong."""
 
+import json
+
 import msgspec
 from checkup_cases import CASES
 from checkup_scene import CA, NOW, Scene
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from mxseal.cli.render import lines
 from mxseal.decisions.checkup import CATALOGUE, Fate, Sender, State, judge
 from mxseal.decisions.checkup.cross import sealed_by_dane
 from mxseal.decisions.checkup.facts import gather_facts
 from mxseal.standards.certificate import Roots
+from mxseal.vocabulary.faults import DataFault
 from mxseal.vocabulary.findings import Severity
 from mxseal.vocabulary.observations import Evidence, PolicyFetched, TextData
 from mxseal.vocabulary.saved import from_json, to_json
@@ -89,3 +93,58 @@ def test_no_text_of_the_other_side_brings_it_down_or_reaches_the_terminal(sts, r
         assert all(
             text.isprintable() for text in (finding.sentence, *finding.cure.split("\n"), *finding.evidence)
         )
+
+
+ODD = (
+    *("", "\x1b[31m", None, 0, -1, 10**12, 10**30, True, [], {}, 1.5, ".", "😀" * 50),
+    *("found", "nodata", "nxdomain", "failed", "secure", "insecure", "bogus", "indeterminate"),
+    *("not-asked", "absent", "no-address", "http", "connect", "any", "rsa", "AAAA"),
+    *(
+        "0001-01-01T00:00:00Z",
+        "9999-12-31T23:59:59Z",
+        "2026-11-23T17:00:00",
+        "example.com",
+        "127.0.0.1",
+        "::1",
+    ),
+)
+
+
+def spoilt(name):
+    scene = Scene()
+    CASES[name][0](scene)
+    return scene.evidence()
+
+
+SPOILT = [
+    spoilt(name) for name in ("well_kept", "nothing_at_all", "implicit_mx", "servers_differ", "mismatch")
+]
+
+
+def places(value, path=()):
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, one in inner:
+        yield (*path, key)
+        yield from places(one, (*path, key))
+
+
+@given(st.sampled_from(SPOILT), st.randoms(use_true_random=False))
+@settings(max_examples=400)
+def test_saved_evidence_that_somebody_changed_is_refused_or_judged(evidence, random):
+    document = json.loads(to_json(evidence))
+    for _ in range(random.randint(1, 3)):
+        *above, last = random.choice(list(places(document)))
+        inner = document
+        for key in above:
+            inner = inner[key]
+        if random.random() < 0.8:
+            inner[last] = random.choice(ODD)
+        else:
+            del inner[last]
+    try:
+        changed = from_json(Evidence, json.dumps(document).encode(), source="file")
+    except DataFault:
+        return
+    assume(2000 <= changed.at.year < 3000)  # the command line refuses others
+    judgement = judge(changed, changed.at, roots=ROOTS)
+    assert all(line.plain.isprintable() for line in lines(judgement, 80))

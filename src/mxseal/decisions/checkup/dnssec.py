@@ -75,7 +75,7 @@ def _unsigned(facts: Facts) -> Iterator[Finding]:
         lookup = host.evidence.tlsa
         if not host.is_insecure:
             continue
-        answer = next(a for a in (lookup.ipv6, lookup.ipv4) if a.addresses())
+        answer = lookup.ipv6 if lookup.ipv6.addresses() else lookup.ipv4
         zone = _zone_of(answer, Security.INSECURE)
         if zone not in told and not _is_same_unsigned(mx, facts.domain, host.name):
             told.add(zone)
