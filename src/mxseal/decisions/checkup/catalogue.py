@@ -393,7 +393,7 @@ CATALOGUE: Final[Mapping[str, Entry]] = _table(
         "DANE016",
         WARNING,
         "All usable TLSA records are SHA-512",
-        "RFC 6698 §5",
+        "RFC 6698 §6",
         """Only SHA-256 (matching type 1) is mandatory to implement.  Clients without SHA-512 find no usable record and
         authenticate nobody.""",
         "{tlsa}",
