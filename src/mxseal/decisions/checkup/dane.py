@@ -302,14 +302,16 @@ def _coverage(facts: Facts) -> Iterator[Finding]:
     lacking = [host for host in facts.hosts if host.state in (TlsaState.ABSENT, TlsaState.NOT_ASKED)]
     stray = _stray(facts)
     if stray and lacking:
-        for answer in stray:
-            yield finding(
-                "DANE013",
-                answer.name,
-                f"TLSA records stand at {answer.name}, where no sender looks",
-                evidence=[f"{answer.name}. IN TLSA {short(record)}" for record in answer.tlsa()],
-                tlsa="\n".join(map(right_lines, lacking[:4])),
-            )
+        names = listed(answer.name for answer in stray)
+        yield finding(
+            "DANE013",
+            stray[0].name,
+            f"TLSA records stand at {names}, where no sender looks",
+            evidence=[
+                f"{answer.name}. IN TLSA {short(record)}" for answer in stray for record in answer.tlsa()
+            ],
+            tlsa="\n".join(map(right_lines, lacking[:4])),
+        )
     if sealed:
         for host in lacking:
             why = "its addresses are not signed" if host.is_insecure else "it has none"
