@@ -129,6 +129,15 @@ def test_a_thousand_destinations_do_not_make_a_thousand_mails():
     assert record.passed_over == tuple(uris[MAX_DESTINATIONS:])
 
 
+def test_a_long_run_of_blanks_takes_no_more_than_a_moment():
+    """It took minutes, for quadratic time: this test fails by not ending."""
+    rejection = parse_record(f"v=TLSRPTv1; rua={M}{' ' * 500_000}x")
+    assert isinstance(rejection, Rejection)
+    assert rejection.message == f"a URI has at most {MAX_URI_LENGTH} characters"
+    record = parse_record(f"v=TLSRPTv1; rua={M}{' ' * 500_000},{chr(9) * 500_000}{H}")
+    assert record.rua == (M, H)
+
+
 def test_selecting():
     good = f"v=TLSRPTv1; rua={M}"
     assert select_record(texts(b"v=spf1", (good[:20].encode(), good[20:].encode()))) == Record((M,), (), good)
