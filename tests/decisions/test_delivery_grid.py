@@ -28,11 +28,13 @@ from mxseal.standards.mta_sts import NoRecord, Policy, Record, parse_policy
 from mxseal.vocabulary.names import Address, HostName
 from mxseal.vocabulary.observations import (
     AddressData,
+    Alias,
     Answer,
     Evidence,
     FetchStage,
     MxData,
     MxHostEvidence,
+    OtherData,
     Outcome,
     PolicyFetchFailed,
     RecordType,
@@ -559,13 +561,63 @@ def test_an_unsigned_mx_rrset_lends_no_name_to_the_certificate():
 
 
 def test_the_end_of_signed_aliases_is_a_name_too():
-    from mxseal.vocabulary.observations import Alias
-
     aliased = msgspec.structs.replace(
         mx("secure found"), aliases=(Alias("example.com", "mail.example.net", SECURE),)
     )
     decision = decide(DOMAIN, aliased, build((D,)), sts(*ABSENT), now=NOW)
     assert decision.hosts[0].names == (LISTED[0], DOMAIN, HostName("mail.example.net"))
+
+
+def test_an_unsigned_denial_behind_an_alias_lends_no_name():
+    """The alias may be forged as well, so its end must not stand in for the domain."""
+    aliased = msgspec.structs.replace(
+        mx("insecure nodata"), aliases=(Alias("example.com", "mail.attacker.example", INSECURE),)
+    )
+    decision = decide(DOMAIN, aliased, build((D,)), sts(*ABSENT), now=NOW)
+    assert decision.hosts[0].names == (LISTED[0], DOMAIN)
+
+
+def test_the_base_domain_is_where_the_records_were_found():
+    base = HostName("real.example.net")
+    (plain,) = build((D,))
+    found = msgspec.structs.replace(plain, tlsa=msgspec.structs.replace(plain.tlsa, base_domain=base))
+    (requirement,) = decide(DOMAIN, mx("secure found"), [found], sts(*ABSENT), now=NOW).hosts
+    assert (requirement.host, requirement.base_domain) == (LISTED[0], base)
+    assert requirement.names == (base, DOMAIN)
+
+
+def test_hosts_come_by_preference_whatever_their_names():
+    zebra, aardvark = (HostName(f"{name}.listed.example") for name in ("zebra", "aardvark"))
+    lookup = LOOKUPS[LISTED[0], "unsigned"]
+    hosts = [HostKnowledge(aardvark, 20, lookup), HostKnowledge(zebra, 10, lookup)]
+    decision = decide(DOMAIN, mx("insecure found"), hosts, sts(*ABSENT), now=NOW)
+    assert [requirement.host for requirement in decision.hosts] == [zebra, aardvark]
+
+
+def test_a_null_mx_stands_alone_or_counts_for_nothing():
+    """RFC 7505 §3: "a domain that advertises a null MX MUST NOT advertise any other MX RR"."""
+    null, real = MxData(0, None), MxData(10, LISTED[0])
+    for records, course in (((null,), Course.BOUNCE), ((null, real), Course.DELIVER)):
+        found = msgspec.structs.replace(mx("secure found"), records=records)
+        hosts = build((D,)) if real in records else ()
+        assert decide(DOMAIN, found, hosts, sts(*ABSENT), now=NOW).course is course
+
+
+@pytest.mark.parametrize("policy", [ABSENT, ENFORCE])
+def test_mail_waits_where_no_mx_record_names_a_host(policy):
+    numeric = msgspec.structs.replace(mx("secure found"), records=(OtherData("10 192.0.2.1"),), ttl=86400)
+    decision = decide(DOMAIN, numeric, (), sts(*policy), now=NOW)
+    assert (decision.answer.kind, decision.course) == (Kind.TEMP, Course.DEFER)
+    assert decision.valid_until == NOW + timedelta(seconds=60)
+
+
+def test_an_address_of_unknown_security_is_as_good_as_none():
+    unknown = answer(LISTED[0], RecordType.A, "indeterminate found")
+    lookup = msgspec.structs.replace(LOOKUPS[LISTED[0], "address times out"], ipv4=unknown)
+    hosts = [HostKnowledge(LISTED[0], 10, lookup), host(1, "unsigned", True)]
+    # Neither a reason to stop the mail to the other host nor to sink below dane.
+    decision = decide(DOMAIN, mx("secure found"), hosts, sts(*ABSENT), now=NOW)
+    assert (decision.answer.kind, decision.course) == (Kind.DANE, Course.DELIVER)
 
 
 def test_a_host_in_brackets_needs_no_mx_records():
@@ -639,6 +691,38 @@ def test_the_lifetime_is_that_of_the_shortest_lived_piece(ttls, sts_ttl, expires
         knowledge = msgspec.structs.replace(knowledge, record=NoRecord(0))
     decision = decide(DOMAIN, the_mx, [msgspec.structs.replace(plain, tlsa=lookup)], knowledge, now=NOW)
     assert decision.valid_until == NOW + timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize("piece", ["mx", "ipv4", "ipv6", "questions", "record"])
+def test_each_piece_can_be_the_shortest_lived(piece):
+    def ttl(name):
+        return 77 if name == piece else 86400
+
+    (plain,) = build((D,))
+    lookup = msgspec.structs.replace(
+        plain.tlsa,
+        ipv4=msgspec.structs.replace(plain.tlsa.ipv4, ttl=ttl("ipv4")),
+        ipv6=msgspec.structs.replace(plain.tlsa.ipv6, ttl=ttl("ipv6")),
+        questions=tuple(
+            msgspec.structs.replace(question, ttl=ttl("questions")) for question in plain.tlsa.questions
+        ),
+    )
+    the_mx = msgspec.structs.replace(mx("secure found"), ttl=ttl("mx"))
+    knowledge = StsKnowledge(record=NoRecord(0), record_ttl=ttl("record"))
+    decision = decide(DOMAIN, the_mx, [msgspec.structs.replace(plain, tlsa=lookup)], knowledge, now=NOW)
+    assert decision.valid_until == NOW + timedelta(seconds=77)
+
+
+def test_a_fetch_that_is_due_makes_it_short_lived():
+    (plain,) = build((D,))
+    hosts = [msgspec.structs.replace(plain, tlsa=long_lived(plain.tlsa))]
+    the_mx = msgspec.structs.replace(mx("secure found"), ttl=86400)
+    for policy_id, seconds in (("1", 3600), ("2", 60)):
+        knowledge = StsKnowledge(
+            record=Record(policy_id), cached=CachedPolicy("1", POLICIES["enforce"], NOW), record_ttl=86400
+        )
+        decision = decide(DOMAIN, the_mx, hosts, knowledge, now=NOW)
+        assert decision.valid_until == NOW + timedelta(seconds=seconds)
 
 
 def test_after_trouble_it_is_worth_asking_again_soon():

@@ -166,7 +166,7 @@ def _no_destination(
         what = Reason(f"the domain {domain} does not exist", "RFC 5321 §5.1")
     course, answer = Course.BOUNCE, OneAnswer(Kind.NOT_FOUND)
     consequence = Reason("so mail to it is returned", "RFC 5321 §5.1")
-    if policy.enforced is not None and policy.enforced.mx:
+    if policy.enforced is not None:
         answer = OneAnswer(Kind.SECURE, patterns=policy.enforced.mx)
         if not mx.is_secure:
             course = Course.DEFER

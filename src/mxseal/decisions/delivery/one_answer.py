@@ -86,11 +86,6 @@ def _answer_enforced(enforced: Policy, levels: set[Level], mixed: Mixed) -> tupl
             " (mixed = dane-only)",
             "RFC 8461 §2",
         )
-    if not enforced.mx:
-        return _temp(
-            "MTA-STS policy without MX patterns",
-            Reason("the MTA-STS policy names no MX host at all, so mail waits", "RFC 8461 §3.2"),
-        )
     why = "MTA-STS enforces verified certificates: secure, with the policy's MX patterns"
     if Level.DANE in levels:
         why = (
