@@ -1,7 +1,8 @@
 """Texts of the form ``v=…; name=value; name=value``, as TXT records are written.
 
-RFC 8461 §3.1 and RFC 8460 §3 have the same grammar but for the version and
-their names of the rules; `read_fields` is what they share::
+RFC 8461 §3.1 and RFC 8460 §3 choose the record among all TXT records of a name
+in the same way (`select_text`), and have the same grammar but for the version
+and their names of the rules (`read_fields`)::
 
     record     = version 1*(field-delim field) [field-delim]
     field      = ext-name "=" ext-value
@@ -11,10 +12,12 @@ their names of the rules; `read_fields` is what they share::
 """
 
 import re
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
 
+from mxseal.vocabulary.observations import TextData
 from mxseal.vocabulary.rejection import Rejection
 
 _DELIM: Final = re.compile(r"[ \t]*;[ \t]*")
@@ -23,6 +26,7 @@ _NAME: Final = re.compile(r"([A-Za-z0-9][A-Za-z0-9_.-]{0,31})=")
 _VALUE: Final = re.compile(r"[\x21-\x3a\x3c\x3e-\x7e]+")
 _LIST: Final = re.compile(r"[\x21-\x3a\x3c-\x7e](?:[ \t]*[\x21-\x3a\x3c-\x7e])*+")
 _END_OF_WORD: Final = re.compile(r"[;= \t]|\Z")
+_MEANT_KEPT: Final = 5
 
 
 class Grammar(msgspec.Struct, frozen=True):
@@ -32,11 +36,15 @@ class Grammar(msgspec.Struct, frozen=True):
     """For instance ``v=STSv1``."""
     prefix: str
     """Of the rules' names, for instance ``sts-``."""
+    record: str
+    """The rule for the whole, for instance ``sts-text-record``."""
     delimiter: str
     """The rule for what is between two fields."""
     section: str
     needed: str
     """What must follow the version, for messages."""
+    meant: re.Pattern[bytes]
+    """Begins what somebody may have meant to be such a record: wrong case, a leading blank or quote, no semicolon."""
     lists: frozenset[str] = frozenset()
     """Names whose values may hold ``=``, and blanks inside."""
 
@@ -47,6 +55,40 @@ class Field(msgspec.Struct, frozen=True):
     name: str
     value: str
     start: int
+
+
+def select_text(texts: Sequence[TextData], grammar: Grammar) -> str | Rejection | None:
+    """The one text that is such a record, valid or not; None: there is none.
+
+    Several character-strings are joined without adding spaces.  Several records are
+    as bad as none, and a rejection.
+    """
+    joined = [b"".join(text.strings) for text in texts]
+    version = grammar.version.encode()
+    # The RFCs discard records that do not begin with the version and ";" where there are several.  Their
+    # grammars also allow blanks before the semicolon; such a record counts where no other one does.
+    exactly = [text for text in joined if text.startswith(version + b";")]
+    ours = exactly or [text for text in joined if re.match(re.escape(version) + rb"[ \t]*;", text)]
+    if not ours:
+        return None
+    if len(ours) == 1:
+        return as_text(ours[0])
+    first, second, *_ = lines = [as_text(text).replace("\n", "\ufffd") for text in ours]
+    start = len(first) + 1
+    return Rejection(
+        "\n".join(lines),
+        start,
+        start + len(second),
+        f"{len(ours)} records begin with '{grammar.version};', and exactly one must: remove the others",
+        grammar.record,
+        grammar.section,
+    )
+
+
+def meant_texts(texts: Sequence[TextData], grammar: Grammar) -> list[str]:
+    """Texts that are no such record, and look as if they were meant to be one; a few of them."""
+    joined = [b"".join(text.strings) for text in texts]
+    return [as_text(text) for text in joined if grammar.meant.match(text)][:_MEANT_KEPT]
 
 
 def read_fields(text: str, grammar: Grammar) -> list[Field] | Rejection:

@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from mxseal.vocabulary.fields import Field, Grammar, as_text, read_fields
+from mxseal.vocabulary.fields import Field, Grammar, meant_texts, read_fields, select_text
 from mxseal.vocabulary.names import HostName
 from mxseal.vocabulary.observations import TextData
 from mxseal.vocabulary.rejection import Rejection
@@ -22,19 +22,13 @@ from mxseal.vocabulary.rejection import Rejection
 _GRAMMAR: Final = Grammar(
     version="v=STSv1",
     prefix="sts-",
+    record="sts-text-record",
     delimiter="sts-field-delim",
     section="RFC 8461 §3.1",
     needed="'; id=' and 1 to 32 letters or digits",
+    meant=re.compile(rb"[\s\"']*v\s*=\s*STSv1(?![0-9])", re.IGNORECASE),
 )
 _ID: Final = re.compile(r"[A-Za-z0-9]{1,32}\Z")
-
-# RFC 8461 §3.1 discards records that do not begin with "v=STSv1;" where there are several.  Its grammar
-# also allows blanks before the semicolon; such a record counts where no other one does.
-_EXACTLY_OURS: Final = b"v=STSv1;"
-_OURS: Final = re.compile(rb"v=STSv1[ \t]*;")
-# What somebody may have meant to be a record of ours: wrong case, a leading blank or quote, no semicolon.
-_MEANT: Final = re.compile(rb"[\s\"']*v\s*=\s*STSv1(?![0-9])", re.IGNORECASE)
-_MEANT_KEPT: Final = 5
 
 
 class Record(msgspec.Struct, frozen=True):
@@ -72,25 +66,12 @@ def select_record(texts: Iterable[TextData]) -> Record | NoRecord | Rejection:
     Unrelated ones are discarded; if more than one remains, the domain has no
     available policy, as if the record were malformed (RFC 8461 §3.1).
     """
-    # RFC 8461 §3.1: several character-strings are joined without adding spaces.
-    joined = [b"".join(text.strings) for text in texts]
-    exactly = [text for text in joined if text.startswith(_EXACTLY_OURS)]
-    ours = exactly or [text for text in joined if _OURS.match(text)]
-    if not ours:
-        meant = [parse_record(as_text(text)) for text in joined if _MEANT.match(text)][:_MEANT_KEPT]
-        return NoRecord(len(joined), tuple(r for r in meant if isinstance(r, Rejection)))
-    if len(ours) > 1:
-        first, second, *_ = lines = [as_text(text).replace("\n", "\ufffd") for text in ours]
-        start = len(first) + 1
-        return Rejection(
-            "\n".join(lines),
-            start,
-            start + len(second),
-            f"{len(ours)} records begin with '{_GRAMMAR.version};', and exactly one must: remove the others",
-            "sts-text-record",
-            _GRAMMAR.section,
-        )
-    return parse_record(as_text(ours[0]))
+    texts = tuple(texts)
+    selected = select_text(texts, _GRAMMAR)
+    if selected is None:
+        meant = map(parse_record, meant_texts(texts, _GRAMMAR))
+        return NoRecord(len(texts), tuple(read for read in meant if isinstance(read, Rejection)))
+    return selected if isinstance(selected, Rejection) else parse_record(selected)
 
 
 def parse_record(text: str) -> Record | Rejection:

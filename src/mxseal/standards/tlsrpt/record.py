@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from mxseal.vocabulary.fields import Field, Grammar, as_text, read_fields
+from mxseal.vocabulary.fields import Field, Grammar, meant_texts, read_fields, select_text
 from mxseal.vocabulary.names import Address, HostName, InvalidName, parse_host_name
 from mxseal.vocabulary.observations import TextData
 from mxseal.vocabulary.rejection import Rejection
@@ -24,9 +24,11 @@ MAX_URI_LENGTH: Final = 2_000
 _GRAMMAR: Final = Grammar(
     version="v=TLSRPTv1",
     prefix="tlsrpt-",
+    record="tlsrpt-record",
     delimiter="field-delim",
     section="RFC 8460 §3",
     needed="'; rua=' and a mailto: or https: URI",
+    meant=re.compile(rb"[\s\"']*v\s*=\s*TLSRPTv?1(?![0-9])", re.IGNORECASE),
     lists=frozenset({"rua"}),
 )
 _URI: Final = "tlsrpt-uri"
@@ -42,13 +44,6 @@ _LOCAL_PART: Final = re.compile(
 )
 _AUTHORITY: Final = re.compile(r"//([^/?#]*)")
 _PORT: Final = re.compile(r"[0-9]{1,5}\Z")
-
-# RFC 8460 §3 discards records that do not begin with "v=TLSRPTv1;" where there are several.  Its grammar
-# also allows blanks before the semicolon; such a record counts where no other one does.
-_EXACTLY_OURS: Final = b"v=TLSRPTv1;"
-_OURS: Final = re.compile(rb"v=TLSRPTv1[ \t]*;")
-_MEANT: Final = re.compile(rb"[\s\"']*v\s*=\s*TLSRPTv?1(?![0-9])", re.IGNORECASE)
-_MEANT_KEPT: Final = 5
 
 
 class MailDestination(msgspec.Struct, frozen=True, tag="mailto"):
@@ -115,25 +110,12 @@ def select_record(texts: Iterable[TextData]) -> Record | NoRecord | Rejection:
     Unrelated ones are discarded; if more than one remains, the domain does
     not implement TLSRPT, as far as senders go (RFC 8460 §3).
     """
-    # RFC 8460 §3: several character-strings are joined without adding spaces.
-    joined = [b"".join(text.strings) for text in texts]
-    exactly = [text for text in joined if text.startswith(_EXACTLY_OURS)]
-    ours = exactly or [text for text in joined if _OURS.match(text)]
-    if not ours:
-        meant = [parse_record(as_text(text)) for text in joined if _MEANT.match(text)][:_MEANT_KEPT]
-        return NoRecord(len(joined), tuple(r for r in meant if isinstance(r, Rejection)))
-    if len(ours) > 1:
-        first, second, *_ = lines = [as_text(text).replace("\n", "\ufffd") for text in ours]
-        start = len(first) + 1
-        return Rejection(
-            "\n".join(lines),
-            start,
-            start + len(second),
-            f"{len(ours)} records begin with '{_GRAMMAR.version};', and exactly one must: remove the others",
-            "tlsrpt-record",
-            _GRAMMAR.section,
-        )
-    return parse_record(as_text(ours[0]))
+    texts = tuple(texts)
+    selected = select_text(texts, _GRAMMAR)
+    if selected is None:
+        meant = map(parse_record, meant_texts(texts, _GRAMMAR))
+        return NoRecord(len(texts), tuple(read for read in meant if isinstance(read, Rejection)))
+    return selected if isinstance(selected, Rejection) else parse_record(selected)
 
 
 def parse_record(text: str) -> Record | Rejection:
