@@ -149,6 +149,17 @@ def test_wrong_calls_are_told_in_a_line(capsys, arguments, code, words):
     assert err.count("\n") <= 2
 
 
+def test_no_message_acts_on_the_terminal(capsys, monkeypatch):
+    def broken(*_args):
+        raise ValueError("\x1b[2Jall is well")
+
+    monkeypatch.setattr("mxseal.cli.sts.read_file", broken)
+    assert run(["sts", "policy", "file"]) == 70
+    assert "internal error: ValueError: \\x1b[2Jall is well" in capsys.readouterr().err
+    assert run(["sts", "policy", "--\x1b[2J"]) == 64
+    assert "\x1b" not in capsys.readouterr().err
+
+
 def test_a_file_that_may_not_be_read(capsys, monkeypatch, policy_file):
     path = policy_file(POLICY)
 

@@ -132,11 +132,18 @@ def _usage_cure(error: click.ClickException) -> str:
 
 
 def _complain(fault: Fault) -> int:
-    sys.stderr.write(f"mxseal: {fault}\n")
+    sys.stderr.write(f"mxseal: {_safe(str(fault))}\n")
     if fault.cure:
-        sys.stderr.write(f"        {fault.cure}\n")
+        sys.stderr.write(f"        {_safe(fault.cure)}\n")
     if os.environ.get("MXSEAL_DEBUG"):
         import traceback
 
         traceback.print_exception(fault)
     return fault.exit_code
+
+
+def _safe(message: str) -> str:
+    """A message may quote anybody; its lines are ours, nothing else in it acts on a terminal."""
+    from mxseal.vocabulary.rejection import printable
+
+    return "\n".join(printable(line, 2000) for line in message.split("\n"))
