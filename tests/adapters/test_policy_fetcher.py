@@ -323,6 +323,27 @@ def test_a_wildcard_certificate_is_one(authority, server_context, fetch):
     assert fetch(PolicyHost(server_context(authority.issue("*.example.com")), response())).body == POLICY
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "*.mta-sts.example.com",
+        "mta-*.example.com",
+        "*sts.example.com",
+        "mta-sts.*.com",
+        "*.*.com",
+        "*.com",
+        "*",
+        "example.com",
+        ".example.com",
+        "mta-sts.example.com.attacker.test",
+    ],
+)
+def test_no_other_wildcard_is_one(authority, server_context, fetch, name):
+    failed = fetch(PolicyHost(server_context(authority.issue(name)), response()))
+    assert failed.stage is FetchStage.CERTIFICATE
+    assert "it does not have this name" in failed.detail
+
+
 def test_an_intermediate_can_be_a_trust_anchor(authority, server_context, fetch):
     fetched = fetch(
         PolicyHost(server_context(authority.issue(HOST)), response()), roots=[authority.intermediate]

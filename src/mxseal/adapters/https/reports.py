@@ -96,9 +96,13 @@ class ReportEndpointProber:
                 reachable=None, detail=f"the MX lookup of {domain} failed: {mx.reason}".rstrip(": ")
             )
         exchanges = mx.mx()
-        if any(record.exchange is None for record in exchanges):
+        hosts = [record.exchange for record in exchanges if record.exchange is not None]
+        if exchanges and not hosts:
             return _Verdict(reachable=False, detail=f"{domain} takes no mail (null MX, RFC 7505)")
-        hosts = [record.exchange for record in exchanges if record.exchange is not None] or [domain]
+        if mx.found and not hosts:
+            # RFC 5321 §5.1: MX records that cannot be used do not make the domain its own MX host.
+            return _Verdict(reachable=False, detail=f"the MX records of {domain} name no host")
+        hosts = hosts or [domain]
         missing: list[NotFound] = []
         for host in hosts[:MAX_EXCHANGES]:
             # Nothing is connected to, so a private address is an address as any other.
