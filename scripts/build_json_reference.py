@@ -16,6 +16,7 @@ from pathlib import Path
 
 import msgspec
 
+from mxseal.cli.dane import MadeRecord, Verification
 from mxseal.decisions.doctor import Remark
 from mxseal.journeys.discover_delivery import Discovery
 from mxseal.vocabulary.observations import Evidence
@@ -43,13 +44,16 @@ outside is as it came; escape it before it reaches a terminal or a page.
 | `check --save` | | a line for each domain: [Evidence](#evidence), without the two keys above |
 | `send explain --json` | `delivery-explanation` | [Discovery](#discovery), `next_hop` as text, and `postfix`: the \
 answer in Postfix' words |
+| `dane tlsa --json` | `tlsa` | [MadeRecord](#maderecord) |
+| `dane verify --json` | `dane-verify` | [Verification](#verification) |
+| `dns lookup --json` | `dns-answer` | [Answer](#answer) |
 | `doctor --json` | `doctor` | `fit`: whether nothing is wrong; `remarks`: a list of [Remark](#remark) |
 
 The tools for single texts (`sts`, `tlsrpt`) print `valid`, and either the parts of the text or a `rejection`
 with `message`, `rule`, `section` and the place.
 """
 
-ROOTS: Sequence[type[msgspec.Struct]] = (Discovery, Remark, Evidence)
+ROOTS: Sequence[type[msgspec.Struct]] = (Discovery, MadeRecord, Verification, Remark, Evidence)
 
 
 def reference() -> str:

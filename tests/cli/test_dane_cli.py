@@ -162,7 +162,12 @@ def test_verdicts(chain_file: tuple[Path, Any], authority: CertificateAuthority,
         body = json.loads(out)
         assert (got, body["verdict"], body["schema_version"]) == (code, verdict, 1)
         assert (body["result_type"] is None) == (code == 0)
-        if code:
+        assert body["kind"] == "dane-verify"
+        assert (body["matched"] is None) == bool(code)
+        if code == 0:
+            assert body["matched"]["record"] in (good, root)
+            assert body["reasons"] == []
+        else:
             assert [reason["record"] for reason in body["reasons"]] == records
     expired = mxseal("dane", "verify", "--chain", file, "--tlsa", root, "--name", MX, "--at", "2030-01-01")
     assert expired[0] == 1

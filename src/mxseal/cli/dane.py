@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import click
+import msgspec
 
 from mxseal.cli.output import print_json
 from mxseal.vocabulary.faults import DataFault, UsageFault
@@ -14,6 +15,74 @@ from mxseal.vocabulary.rejection import Rejection, printable
 if TYPE_CHECKING:
     from mxseal.cli.key_files import Pinned
     from mxseal.standards.dane import Verdict
+
+
+class RecordShown(msgspec.Struct, frozen=True, kw_only=True):
+    """A TLSA record."""
+
+    record: str
+    """In presentation format."""
+    usage: int
+    selector: int
+    matching_type: int
+    data: str
+    """Hexadecimal."""
+
+
+class MadeRecord(RecordShown, frozen=True, kw_only=True):
+    """What `dane tlsa --json` prints."""
+
+    owner: str | None
+    """With a trailing dot; null without `--name`."""
+    made_of: str
+    """`certificate`, `private key`, `public key` or `certificate request`."""
+    subject: str | None
+    """Of the certificate."""
+    warnings: tuple[str, ...]
+    """What is legal, and most likely not meant."""
+
+
+class Matched(RecordShown, frozen=True, kw_only=True):
+    """The record that verified a chain."""
+
+    depth: int
+    """Of the certificate or key that matched; 0 is the server's own."""
+    subject: str | None
+    """Of that certificate; null if it was not sent."""
+    reference: HostName | None
+    """The name that the server's certificate is for; null under DANE-EE(3), which ignores names."""
+    notes: tuple[str, ...]
+    """What is odd, and does not stop mail."""
+
+
+class Mismatched(RecordShown, frozen=True, kw_only=True):
+    """A record that did not verify the chain."""
+
+    failure: str
+    """`unusable`, `passed-over`, `no-match`, `not-valid` or `no-certificate`."""
+    detail: str
+    kind: str | None
+    """With `not-valid`: why, in a word."""
+    mistake: str | None
+    """The known mistake by which such data comes about."""
+
+
+class Verification(msgspec.Struct, frozen=True, kw_only=True):
+    """What `dane verify --json` prints."""
+
+    verdict: str
+    """`verified`, `mismatch` or `unusable`."""
+    at: datetime
+    """The time for which it holds."""
+    names: tuple[HostName, ...]
+    certificates: int
+    """How many there are in the chain."""
+    result_type: str | None
+    """What RFC 8460 §4.3 calls the failure."""
+    matched: Matched | None = None
+    """With `verified`."""
+    reasons: tuple[Mismatched, ...] = ()
+    """Otherwise, one for each record."""
 
 
 @click.group()
@@ -61,20 +130,18 @@ def tlsa(
             cure="give the certificate, or --selector 1",
         )
     record = tlsa_for(content, usage, selector, matching_type)
-    owner = f"{tlsa_name(host, port)}." if host else ""
-    warnings = _doubts(record, pinned)
+    made = MadeRecord(
+        **_fields(record),
+        owner=f"{tlsa_name(host, port)}." if host else None,
+        made_of=pinned.what,
+        subject=pinned.certificate.subject if pinned.certificate else None,
+        warnings=tuple(_doubts(record, pinned)),
+    )
     if as_json:
-        fields: dict[str, object] = {
-            **_fields(record),
-            "owner": owner or None,
-            "made_of": pinned.what,
-            "subject": pinned.certificate.subject if pinned.certificate else None,
-            "warnings": warnings,
-        }
-        print_json("tlsa", fields)
+        print_json("tlsa", made)
         return 0
-    click.echo(f"{owner} IN TLSA {record}" if owner else str(record))
-    for warning in warnings:
+    click.echo(f"{made.owner} IN TLSA {record}" if made.owner else str(record))
+    for warning in made.warnings:
         click.echo(f"mxseal: {warning}", err=True)
     return 0
 
@@ -147,7 +214,7 @@ def _time(text: str) -> datetime:
         ) from None
 
 
-def _fields(record: TlsaData) -> dict[str, object]:
+def _fields(record: TlsaData) -> dict[str, Any]:
     return {
         "record": str(record),
         "usage": record.usage,
@@ -182,60 +249,57 @@ def _doubts(record: TlsaData, pinned: "Pinned") -> list[str]:
 
 def _report(
     verdict: "Verdict", chain: tuple[bytes, ...], names: tuple[HostName, ...], at: datetime
-) -> dict[str, Any]:
+) -> Verification:
     from mxseal.decisions.authentication import result_type
     from mxseal.standards.certificate import parse_chain
     from mxseal.standards.dane import Verified, recognise_wrong_digest
 
-    report: dict[str, Any] = {
-        "verdict": type(verdict).__name__.lower(),
-        "at": at,
-        "names": list(names),
-        "certificates": len(chain),
-        "result_type": result_type(verdict),
-    }
     certificates = parse_chain(chain)
     views = certificates if isinstance(certificates, tuple) else ()
+    report = Verification(
+        verdict=type(verdict).__name__.lower(),
+        at=at,
+        names=names,
+        certificates=len(chain),
+        result_type=result_type(verdict),
+    )
     if isinstance(verdict, Verified):
-        matched = next((view for view in views if view.der == verdict.certificate), None)
-        return {
-            **report,
+        matched = Matched(
             **_fields(verdict.record),
-            "depth": verdict.depth,
-            "subject": matched.subject if matched else None,
-            "reference": verdict.reference,
-            "notes": list(verdict.notes),
-        }
-    reasons = [
-        {
+            depth=verdict.depth,
+            subject=next((view.subject for view in views if view.der == verdict.certificate), None),
+            reference=verdict.reference,
+            notes=verdict.notes,
+        )
+        return msgspec.structs.replace(report, matched=matched)
+    reasons = tuple(
+        Mismatched(
             **_fields(reason.record),
-            "failure": reason.failure,
-            "detail": reason.detail,
-            "kind": reason.kind or None,
-            "mistake": recognise_wrong_digest(reason.record, views),
-        }
+            failure=reason.failure,
+            detail=reason.detail,
+            kind=reason.kind or None,
+            mistake=recognise_wrong_digest(reason.record, views),
+        )
         for reason in verdict.reasons
-    ]
-    return {**report, "reasons": reasons}
+    )
+    return msgspec.structs.replace(report, reasons=reasons)
 
 
-def _show(report: dict[str, Any]) -> None:
-    click.echo(report["verdict"])
-    if report["verdict"] == "verified":
-        what = "certificate" if report["selector"] == 0 else "public key"
-        whose = f" of {report['subject']}" if report["subject"] else ""
-        click.echo(f"  {_short(report)} matches the {what}{whose} at depth {report['depth']}")
-        if report["reference"]:
-            click.echo(f"  the server's certificate is for {report['reference']}")
-        for note in report["notes"]:
+def _show(report: Verification) -> None:
+    click.echo(report.verdict)
+    if matched := report.matched:
+        what = "certificate" if matched.selector == 0 else "public key"
+        whose = f" of {matched.subject}" if matched.subject else ""
+        click.echo(f"  {_short(matched)} matches the {what}{whose} at depth {matched.depth}")
+        if matched.reference:
+            click.echo(f"  the server's certificate is for {matched.reference}")
+        for note in matched.notes:
             click.echo(f"  note: {note}")
-        return
-    for reason in report["reasons"]:
-        click.echo(f"  {_short(reason)}: {reason['detail']}")
-        if reason["mistake"]:
-            click.echo(f"    {reason['mistake']}")
+    for reason in report.reasons:
+        click.echo(f"  {_short(reason)}: {reason.detail}")
+        if reason.mistake:
+            click.echo(f"    {reason.mistake}")
 
 
-def _short(fields: dict[str, Any]) -> str:
-    text = fields["record"]
-    return text if len(text) <= 24 else f"{text[:22]}…"
+def _short(shown: RecordShown) -> str:
+    return shown.record if len(shown.record) <= 24 else f"{shown.record[:22]}…"
