@@ -513,6 +513,34 @@ def test_order_duplicates_and_strangers_do_not_matter(workshop: Any):
     check()
 
 
+def test_valid_issuers_are_tried_before_expired_ones(workshop: Any):
+    """Nothing is noted of it: those who try a single path try the valid one, too."""
+    ca = {"ca": True, "usage": ("key_cert_sign",)}
+    old = workshop.certify("Intermediate", "intermediate", "Root", "root", ends=-workshop.YEAR / 2, **ca)
+    chain = (workshop.leaf(), old, workshop.intermediate)
+    verdict = verify_pkix(chain, Roots([workshop.root]), MX, workshop.NOW)
+    assert isinstance(verdict, Trusted)
+    assert verdict.notes == ()
+
+
+@pytest.mark.parametrize(
+    ("purpose", "trusted"),
+    [
+        ("1.3.6.1.5.5.7.3.1", True),
+        ("1.3.6.1.4.1.311.10.3.3", True),  # Server Gated Crypto, as OpenSSL
+        ("2.16.840.1.113730.4.1", True),
+        ("1.3.6.1.5.5.7.3.2", False),  # clientAuth
+        ("2.5.29.37.0", False),  # anyExtendedKeyUsage
+    ],
+)
+def test_purposes(purpose: str, trusted: bool, workshop: Any):
+    leaf = workshop.leaf(purposes=(x509.ObjectIdentifier(purpose),))
+    verdict = verify_pkix((leaf, workshop.intermediate), Roots([workshop.root]), MX, workshop.NOW)
+    assert isinstance(verdict, Trusted) == trusted
+    if isinstance(verdict, Untrusted):
+        assert verdict.kind is Distrust.WRONG_PURPOSE
+
+
 def _maze(workshop: Any, levels: int, width: int) -> tuple[bytes, ...]:
     """CAs in `levels`, `width` certificates each that all look right; none leads to a root."""
     ca = {"ca": True, "key_ids": False}
