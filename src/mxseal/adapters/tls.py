@@ -178,9 +178,11 @@ class Connection:
                 self._writer.write(self._outgoing.read())
         self._writer.close()
         try:
-            async with asyncio.timeout(1):
-                await self._writer.wait_closed()
-        except (OSError, TimeoutError):
+            with suppress(OSError):  # which TimeoutError is, too
+                async with asyncio.timeout(1):
+                    await self._writer.wait_closed()
+        finally:
+            # Also where somebody cancels: octets that nobody takes would keep the socket open.
             self._writer.transport.abort()
 
     async def _drive(self, step: Callable[[], Result], bound: int | None = None) -> Result:
@@ -236,6 +238,8 @@ _REASONS: Final = {
     "RECORD_LAYER_FAILURE": "what came is not TLS",
 }
 
+_NO_VERSION: Final = ("UNSUPPORTED_PROTOCOL", "TLSV1_ALERT_PROTOCOL_VERSION")
+
 # The codes of OpenSSL's x509_vfy.h that are met every day.
 _VERDICTS: Final = {
     9: "it is not valid yet",
@@ -245,6 +249,11 @@ _VERDICTS: Final = {
     20: "its issuer is neither sent nor known",
     62: "it does not have this name",
 }
+
+
+def lacks_version(error: ssl.SSLError) -> bool:
+    """Whether the handshake failed because the peer speaks none of the TLS versions that were offered."""
+    return error.reason in _NO_VERSION
 
 
 def explain(error: OSError) -> str:

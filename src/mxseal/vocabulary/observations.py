@@ -264,6 +264,8 @@ class Unreachable(msgspec.Struct, frozen=True, tag="unreachable"):
 
     stage: Stage
     detail: str
+    refused: bool = False
+    """Whether the connection was refused by an answer; silence may be the fault of the network that asks."""
 
 
 class StarttlsNotOffered(msgspec.Struct, frozen=True, tag="starttls-not-offered"):
@@ -284,10 +286,19 @@ class ProtocolViolation(msgspec.Struct, frozen=True, tag="protocol-violation"):
     detail: str
 
 
+class HandshakeTrouble(StrEnum):
+    """What a handshake failed at, as far as that makes a difference."""
+
+    VERSION = "version"
+    """The server has no TLS version that was offered."""
+    OTHER = "other"
+
+
 class HandshakeFailed(msgspec.Struct, frozen=True, tag="handshake-failed"):
     """STARTTLS was accepted but no TLS session came to be."""
 
     detail: str
+    trouble: HandshakeTrouble = HandshakeTrouble.OTHER
 
 
 class Handshake(msgspec.Struct, frozen=True, tag="handshake"):

@@ -32,6 +32,7 @@ from mxseal.vocabulary.observations import (
     EndpointReached,
     FetchStage,
     HandshakeFailed,
+    HandshakeTrouble,
     Outcome,
     PolicyFetchFailed,
     ProtocolViolation,
@@ -47,7 +48,7 @@ from mxseal.vocabulary.observations import (
 TLSA1, TLSA2 = "_25._tcp.mx1.example.com TLSA", "_25._tcp.mx2.example.com TLSA"
 STS, RPT = "_mta-sts.example.com TXT", "_smtp._tls.example.com TXT"
 EMPTY = f"3 1 1 {sha256(b'').hexdigest()}"
-REFUSED = Unreachable(Stage.CONNECT, "Connection refused")
+REFUSED = Unreachable(Stage.CONNECT, "Connection refused", refused=True)
 SILENT = Unreachable(Stage.CONNECT, "no connection within 10 seconds")
 
 CASES = {}
@@ -478,7 +479,7 @@ everywhere(
     "DANE001 STS001 TLS001 TLS008", "handshake_fails_without_policy", HandshakeFailed("alert"), bare=True
 )
 everywhere("TLS009", "octets_behind_220", ProtocolViolation(Stage.STARTTLS, "octets behind the 220"))
-everywhere("TLS012", "no_tls_1_2", HandshakeFailed("the server refused the offered TLS versions"))
+everywhere("TLS012", "no_tls_1_2", HandshakeFailed("…", HandshakeTrouble.VERSION))
 
 
 @case("DANE001 STS001 TLS001")

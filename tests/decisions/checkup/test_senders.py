@@ -89,7 +89,7 @@ def policy_gone(scene):
 
 
 def refused(scene):
-    scene.everywhere(Unreachable(Stage.CONNECT, "Connection refused"))
+    scene.everywhere(Unreachable(Stage.CONNECT, "Connection refused", refused=True))
 
 
 def silent(scene):

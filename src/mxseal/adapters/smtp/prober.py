@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from mxseal.adapters.tls import Connection, explain, probing_context
+from mxseal.adapters.tls import Connection, explain, lacks_version, probing_context
 from mxseal.standards.starttls import (
     Dialogue,
     Event,
@@ -25,6 +25,7 @@ from mxseal.vocabulary.names import Address, HostName, parse_host_name
 from mxseal.vocabulary.observations import (
     Handshake,
     HandshakeFailed,
+    HandshakeTrouble,
     KeyKind,
     ProtocolViolation,
     SessionOutcome,
@@ -123,7 +124,8 @@ class _Session:
         except TimeoutError:
             return self.timed_out(self._stage_timeout)
         except OSError as error:
-            return Unreachable(Stage.CONNECT, explain(error))
+            refused = isinstance(error, ConnectionRefusedError | ConnectionResetError)
+            return Unreachable(Stage.CONNECT, explain(error), refused)
         dialogue = Dialogue(ehlo_name or Address(self._connection.local_address))
         try:
             return await self._converse(self._connection, dialogue)
@@ -200,7 +202,8 @@ class _Session:
             async with asyncio.timeout(self._stage_timeout):
                 await connection.start_tls(probing_context(self._key_kind), self._sni)
         except ssl.SSLError as error:
-            return HandshakeFailed(self._explain(error))
+            trouble = HandshakeTrouble.VERSION if lacks_version(error) else HandshakeTrouble.OTHER
+            return HandshakeFailed(self._explain(error), trouble)
         # `ehlo_again` becomes true when EHLO is answered; whatever comes, this session was made.
         self._outcome = self._handshake = Handshake(
             connection.version, connection.cipher, connection.chain, ehlo_again=False

@@ -125,7 +125,7 @@ def _certificates(facts: Facts, host: HostFacts) -> Iterator[Finding]:
     elif unsent:
         yield from _not_sent(host, unsent, Severity.WARNING)
     yield from _wrong_digests(host)
-    yield from _expired_anchor(host)
+    yield from _expired_anchor(facts, host)
     if not host.mismatched:
         yield from _renewal(host)
 
@@ -246,18 +246,18 @@ def _wrong_digests(host: HostFacts) -> Iterator[Finding]:
                 )
 
 
-def _expired_anchor(host: HostFacts) -> Iterator[Finding]:
+def _expired_anchor(facts: Facts, host: HostFacts) -> Iterator[Finding]:
     for session in host.verified:
         verdict = session.dane
         if not isinstance(verdict, Verified) or verdict.record.usage != Usage.DANE_TA:
             continue
-        expired = [note for note in verdict.notes if "expired" in note]
-        if expired:
+        anchor = parse_certificate(verdict.certificate) if verdict.certificate is not None else None
+        if isinstance(anchor, Certificate) and anchor.not_after < facts.now:
             yield finding(
                 "DANE018",
                 host.name,
                 f"the trust anchor of the TLSA record {short(verdict.record)} of {host.name} has expired",
-                evidence=expired,
+                evidence=[f"{anchor.subject} ended on {day(anchor.not_after)}"],
                 tlsa=right_lines(host),
             )
             return

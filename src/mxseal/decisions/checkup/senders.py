@@ -8,7 +8,7 @@ import msgspec
 
 from mxseal.decisions.checkup.facts import Facts, HostFacts, SessionFacts
 from mxseal.decisions.checkup.judgement import Fate, HostView, Protection, Sender, SenderView
-from mxseal.decisions.checkup.starttls import explain
+from mxseal.decisions.checkup.starttls import explain, has_answered
 from mxseal.decisions.checkup.wording import listed
 from mxseal.standards.certificate import Trusted, Untrusted
 from mxseal.standards.dane import Mismatch, Verified, short
@@ -19,7 +19,6 @@ from mxseal.vocabulary.observations import (
     Outcome,
     ProtocolViolation,
     Security,
-    Stage,
     StarttlsNotOffered,
     StarttlsRefused,
     TlsaState,
@@ -230,12 +229,7 @@ def _unreachable(session: SessionFacts) -> _Attempt:
     """A refusal counts; silence may be the fault of the network that `check` runs in."""
     outcome = session.session.outcome
     words = f"{session.session.address} cannot be reached: {explain(outcome)}"
-    silent = (
-        isinstance(outcome, Unreachable)
-        and outcome.stage is Stage.CONNECT
-        and "refused" not in outcome.detail.lower()
-    )
-    return _Attempt(Fate.UNKNOWN if silent else Fate.DEFERRED, Protection.NONE, words)
+    return _Attempt(Fate.DEFERRED if has_answered(outcome) else Fate.UNKNOWN, Protection.NONE, words)
 
 
 # --- all hosts together ------------------------------------------------------------------------------

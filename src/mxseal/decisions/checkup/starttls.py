@@ -11,6 +11,7 @@ from mxseal.standards.dane import Usage, Verified
 from mxseal.vocabulary.findings import Finding, Severity
 from mxseal.vocabulary.observations import (
     HandshakeFailed,
+    HandshakeTrouble,
     ProtocolViolation,
     SessionOutcome,
     Stage,
@@ -55,7 +56,7 @@ def _reachability(facts: Facts) -> Iterator[Finding]:
                 host=host.name,
                 address=session.session.address,
             )
-    elif any(_has_answered(session.session.outcome) for _, session in dead):
+    elif any(has_answered(session.session.outcome) for _, session in dead):
         yield finding(
             "TLS005",
             facts.domain,
@@ -74,11 +75,11 @@ def _reachability(facts: Facts) -> Iterator[Finding]:
         )
 
 
-def _has_answered(outcome: SessionOutcome) -> bool:
+def has_answered(outcome: SessionOutcome) -> bool:
     """Whether packets come back, so that it is not only this network that blocks the port."""
     if not isinstance(outcome, Unreachable):
         return True
-    return outcome.stage is not Stage.CONNECT or "refused" in outcome.detail.lower()
+    return outcome.stage is not Stage.CONNECT or outcome.refused
 
 
 def explain(outcome: SessionOutcome) -> str:
@@ -104,7 +105,7 @@ def _upgrade(facts: Facts, host: HostFacts) -> Iterator[Finding]:
         match session.session.outcome:
             case StarttlsNotOffered() | StarttlsRefused():
                 by_id["TLS002" if demanded else "TLS003"].append(session)
-            case HandshakeFailed(detail=detail) if "TLS version" in detail or "TLS 1.2" in detail:
+            case HandshakeFailed(trouble=HandshakeTrouble.VERSION):
                 by_id["TLS012"].append(session)
             case HandshakeFailed():
                 by_id["TLS007" if demanded else "TLS008"].append(session)
