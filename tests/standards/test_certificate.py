@@ -541,6 +541,53 @@ def test_purposes(purpose: str, trusted: bool, workshop: Any):
         assert verdict.kind is Distrust.WRONG_PURPOSE
 
 
+@pytest.mark.parametrize(
+    ("usage", "trusted"),
+    [
+        (("digital_signature",), True),
+        (("key_encipherment",), True),
+        (("key_agreement",), True),
+        (("content_commitment", "key_cert_sign"), False),
+    ],
+)
+def test_key_usage_of_a_server(usage: tuple[str, ...], trusted: bool, workshop: Any):
+    chain = (workshop.leaf(usage=usage), workshop.intermediate)
+    verdict = verify_pkix(chain, Roots([workshop.root]), MX, workshop.NOW)
+    assert isinstance(verdict, Trusted) == trusted
+
+
+@pytest.mark.parametrize(
+    ("subject", "issuer", "roots", "trusted"),
+    [
+        ("Ancient", "Ancient", "own", True),
+        ("Ancient", "Root", "own", False),  # an anchor, but not self-issued
+        ("Root", "Root", "Root", False),  # self-issued, but not the anchor
+        ("Ancient", "Root", "Root", False),
+    ],
+)
+def test_version_1_is_for_old_roots_only(
+    subject: str, issuer: str, roots: str, *, trusted: bool, workshop: Any
+):
+    """RFC 5280 §6.1.4 (k): whoever has no basicConstraints is no CA."""
+    new = workshop.certify(subject, "ancient", issuer, issuer.lower())
+    for old in (new, workshop.as_version_1(new, issuer.lower())):
+        chain = (workshop.leaf(subject, issuer_key="ancient", key_ids=False), old)
+        anchors = Roots([old if roots == "own" else workshop.root])
+        verdict = verify_pkix(chain, anchors, MX, workshop.NOW)
+        assert isinstance(verdict, Trusted) == (trusted and old is not new)
+        if isinstance(verdict, Untrusted):
+            assert (verdict.kind, verdict.depth) == (Distrust.NOT_A_CA, 1)
+
+
+def test_a_self_issued_server_does_not_escape_constraints(workshop: Any):
+    """RFC 5280 §6.1.3 (b): self-issued certificates are exempt, but for the last one."""
+    ca = workshop.certify("Bound", "bound", "Root", "root", ca=True, excluded=("example.com",))
+    leaf = workshop.leaf("Bound", subject="Bound")
+    verdict = verify_pkix((leaf, ca), Roots([workshop.root]), MX, workshop.NOW)
+    assert isinstance(verdict, Untrusted)
+    assert verdict.kind is Distrust.NAME_CONSTRAINTS
+
+
 def _maze(workshop: Any, levels: int, width: int) -> tuple[bytes, ...]:
     """CAs in `levels`, `width` certificates each that all look right; none leads to a root."""
     ca = {"ca": True, "key_ids": False}
