@@ -587,6 +587,18 @@ def test_a_self_issued_server_does_not_escape_constraints(workshop: Any):
     assert isinstance(verdict, Untrusted)
     assert verdict.kind is Distrust.NAME_CONSTRAINTS
 
+    permitted = workshop.certify("Bound", "bound", "Root", "root", ca=True, permitted=("example.com",))
+    rolled = workshop.certify("Bound", "rolled", "Bound", "bound", ca=True, names=("bound.example.net",))
+    chain = (workshop.leaf("Bound", issuer_key="rolled"), rolled, permitted)
+    assert isinstance(verify_pkix(chain, Roots([workshop.root]), MX, workshop.NOW), Trusted)
+
+
+@pytest.mark.parametrize(("key", "weak"), [("rsa-2048", False), ("rsa-1024", True)])
+def test_a_bare_key_must_be_strong(key: str, weak: bool, workshop: Any):
+    leaf = workshop.view(workshop.leaf("Bare", issuer_key=key))
+    found = Search(leaf, (), workshop.NOW).path([Anchor(spki=workshop.spki_of_key(key))])
+    assert (isinstance(found, Untrusted) and found.kind is Distrust.WEAK) == weak
+
 
 def _maze(workshop: Any, levels: int, width: int) -> tuple[bytes, ...]:
     """CAs in `levels`, `width` certificates each that all look right; none leads to a root."""
