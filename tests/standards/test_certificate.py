@@ -251,6 +251,7 @@ def test_names_compare_without_case_blanks_and_string_type():
         ("mx.example.com ", "mx.example.com", False),
         ("mx.example.co", "mx.example.com", False),
         ("ample.com", "mx.example.com", False),
+        ("mx.e\N{KELVIN SIGN}ample.com", "mx.ekample.com", False),  # whose lower case is ASCII
     ],
 )
 def test_dns_ids(presented: str, reference: str, matches: bool):
@@ -267,6 +268,55 @@ def test_wildcard_is_one_label(labels: list[str]):
     assert dns_id_matches(f"*.{'.'.join(labels[1:])}", name) == (len(labels) > 2)
     assert not dns_id_matches(f"*.{name}", name)
     assert not dns_id_matches(f"*.{'.'.join(labels[2:])}", name) or len(labels) < 3
+
+
+def test_other_kinds_of_names_are_no_dns_ids(workshop: Any):
+    """An address book's or a URI's name says nothing about a server, whatever it looks like (RFC 9525 §6.2)."""
+    names = [(tag, b"mx.example.com") for tag in (0, 1, 6, 7, 8)] + [(2, b"other.example.com")]
+    value = b"".join(workshop.element(0x80 | tag, text) for tag, text in names)
+    san = workshop.element(der.SEQUENCE, value)
+    leaf = workshop.view(_with_extensions(workshop, workshop.leaf(names=()), [("2.5.29.17", san)]))
+    assert leaf.dns_names == ("other.example.com",)
+    assert leaf.defects == ()
+
+
+@pytest.mark.parametrize(
+    ("extensions", "defect"),
+    [
+        ([("2.5.29.19", "3003020101"), ("2.5.29.19", "3000")], "extension 2.5.29.19 occurs twice"),
+        ([("2.5.29.19", "30060101ff0201ff")], "basicConstraints is broken"),  # pathLenConstraint -1
+        ([("2.5.29.19", "30060101ff020100")], ""),
+        ([("2.5.29.15", "0500")], "keyUsage is broken"),
+        ([("2.5.29.37", "3003020100")], "extKeyUsage is broken"),
+        ([("2.5.29.17", "3082ffff")], "subjectAltName is broken"),
+    ],
+)
+def test_defects(extensions: list[tuple[str, str]], defect: str, workshop: Any):
+    values = [(oid, bytes.fromhex(value)) for oid, value in extensions]
+    octets = _with_extensions(workshop, workshop.leaf(), values)
+    assert (defect in str(workshop.view(octets).defects)) if defect else not workshop.view(octets).defects
+    verdict = verify_pkix((octets, workshop.intermediate), Roots([workshop.root]), MX, workshop.NOW)
+    assert isinstance(verdict, Untrusted)
+    assert (verdict.kind is Distrust.MALFORMED) == bool(defect)
+
+
+def _with_extensions(workshop: Any, octets: bytes, extensions: list[tuple[str, bytes]]) -> bytes:
+    """The certificate with these extensions instead of its own, all not critical."""
+    element = workshop.element
+
+    def encoded(oid: str, value: bytes) -> bytes:
+        first, second, *rest = map(int, oid.split("."))
+        return element(
+            der.SEQUENCE,
+            element(der.OBJECT_IDENTIFIER, bytes((40 * first + second, *rest)))
+            + element(der.OCTET_STRING, value),
+        )
+
+    every = element(der.SEQUENCE, b"".join(encoded(oid, value) for oid, value in extensions))
+    rebuilt: bytes = workshop.rebuilt(
+        octets, "intermediate", lambda fields: [*fields[:7], element(0xA3, every)]
+    )
+    return rebuilt
 
 
 # --- name constraints: RFC 5280 §4.2.1.10 ----------------------------------------------------------------
