@@ -20,6 +20,7 @@ from mxseal.standards.dane import (
     Verified,
     classify,
     discover,
+    matches,
     parse_tlsa,
     passed_over,
     recognise_wrong_digest,
@@ -281,6 +282,29 @@ def test_anchor_tells_depth_name_and_note(workshop: Any):
     assert isinstance(verdict, Verified)
     assert (verdict.depth, verdict.certificate, verdict.reference) == (1, chain[1], HOST)
     assert "expired on 2026-11-22" in verdict.notes[0]
+
+
+@pytest.mark.parametrize("matching_type", [0, 1, 2])
+def test_the_server_itself_is_no_anchor(matching_type: int, workshop: Any):
+    """And that is said, as the record most likely ought to have usage 3."""
+    leaf = workshop.leaf()
+    record = workshop.tlsa(2, 0, matching_type, leaf)
+    verdict = verify_dane([record], (leaf, workshop.intermediate), names=(HOST,), at=workshop.NOW)
+    assert isinstance(verdict, Mismatch)
+    (reason,) = verdict.reasons
+    assert reason.failure is Failure.NO_MATCH
+    assert "DANE-TA(2) is about an issuer" in reason.detail
+
+
+def test_an_unknown_selector_or_matching_type_matches_nothing(workshop: Any):
+    view = workshop.view(workshop.leaf())
+    for selector in (0, 1, 2, 255):
+        for matching_type in (0, 1, 2, 3):
+            digest = {1: sha256, 2: sha512}.get(matching_type)
+            content = view.der if selector == 0 else view.spki
+            data = digest(content).digest() if digest else content
+            record = TlsaData(3, selector, matching_type, data)
+            assert matches(record, view) == (selector < 2 and matching_type < 3)
 
 
 def test_bare_key_is_above_what_it_signed(workshop: Any):

@@ -25,7 +25,7 @@ def dns_id_matches(presented: str, reference: HostName) -> bool:
         return name == reference
     behind = name[1:]
     label, _, rest = reference.partition(".")
-    return bool(label) and "*" not in behind and behind.count(".") >= 2 and f".{rest}" == behind
+    return bool(label) and behind.count(".") >= 2 and f".{rest}" == behind
 
 
 def matching_dns_id(presented: Iterable[str], references: Iterable[HostName]) -> tuple[str, HostName] | None:
