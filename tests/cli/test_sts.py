@@ -149,6 +149,18 @@ def test_wrong_calls_are_told_in_a_line(capsys, arguments, code, words):
     assert err.count("\n") <= 2
 
 
+def test_json_does_not_act_on_the_terminal_either(capsys, policy_file):
+    hostile = "a\x9b2J\u202eb\u2028c\u2066d\x7f"
+    assert run(["sts", "policy", "--json", policy_file(POLICY + f"x: {hostile[:-1]}\r\n".encode())]) == 0
+    out = capsys.readouterr().out
+    assert out.replace("\n", "").isprintable()
+    assert json.loads(out)["extensions"] == [["x", hostile[:-1]]]
+    assert run(["sts", "policy", "--json", policy_file(POLICY + f"x: {hostile}\r\n".encode())]) == 65
+    out = capsys.readouterr().out
+    assert out.replace("\n", "").isprintable()
+    assert hostile in json.loads(out)["rejection"]["text"]
+
+
 def test_no_message_acts_on_the_terminal(capsys, monkeypatch):
     def broken(*_args):
         raise ValueError("\x1b[2Jall is well")

@@ -1,7 +1,8 @@
 """What all commands share in printing: JSON with a schema version, and consoles that know their place."""
 
+import re
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -11,6 +12,10 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 SCHEMA_VERSION = 1
+
+# JSON must escape the controls below U+0020 only (RFC 8259 §7).  DEL, the C1 controls (U+009B begins an
+# escape sequence), line separators and what turns the direction of writing are inside of strings as well.
+_ACTS_ON_TERMINALS: Final = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
 
 
 def print_json(kind: str, value: object, *, indent: int = 2) -> None:
@@ -24,7 +29,8 @@ def as_json(kind: str, value: object, *, indent: int = 0) -> str:
     if not isinstance(body, dict):
         body = {"value": body}
     encoded = msgspec.json.encode({"schema_version": SCHEMA_VERSION, "kind": kind, **body})
-    return (msgspec.json.format(encoded, indent=indent) if indent else encoded).decode()
+    text = (msgspec.json.format(encoded, indent=indent) if indent else encoded).decode()
+    return _ACTS_ON_TERMINALS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def console(*, stderr: bool = False) -> "Console":
