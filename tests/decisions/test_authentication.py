@@ -13,7 +13,7 @@ from mxseal.decisions.authentication import (
 )
 from mxseal.lab.ca import CertificateAuthority, Flaw, KeyType
 from mxseal.standards.certificate import Distrust, Roots, Trusted, Untrusted, parse_certificate
-from mxseal.standards.dane import Mismatch, Unusable, Verified, tlsa_for
+from mxseal.standards.dane import Failure, Mismatch, Unusable, Verified, tlsa_for
 from mxseal.standards.mta_sts import Policy, parse_policy
 from mxseal.standards.tlsrpt import ResultType
 from mxseal.vocabulary.names import HostName
@@ -122,6 +122,27 @@ def test_weak_keys_are_for_dane_ee_only(authority: CertificateAuthority):
     assert isinstance(anchor, Mismatch)
     assert result_type(anchor) is result_type(sts) is ResultType.VALIDATION_FAILURE
     assert isinstance(verify_dane([tlsa_for(server.leaf, 3, 0)], server.chain, names=(), at=NOW), Verified)
+
+
+def test_the_most_telling_of_several_failures_is_counted(authority: CertificateAuthority):
+    """An anchor that was reached but for a date tells more than one that leads nowhere."""
+    server = authority.issue(MX, flaw=Flaw.EXPIRED)
+    reached = tlsa_for(server.issuer, 2, 0)
+    stranger = tlsa_for(CertificateAuthority(NOW).root, 2, 0, 0)
+    for records in ([reached, stranger], [stranger, reached]):
+        verdict = verify_dane(records, server.chain, names=(MX,), at=NOW)
+        assert isinstance(verdict, Mismatch)
+        assert {reason.failure for reason in verdict.reasons} == {Failure.NOT_VALID}
+        assert result_type(verdict) is ResultType.CERTIFICATE_EXPIRED
+
+
+def test_a_certificate_that_cannot_be_read_is_not_called_missing():
+    record = TlsaData(3, 1, 1, b"x" * 32)
+    for chain, detail in (((), "sent no certificate"), ((b"rubbish",), "not a certificate")):
+        verdict = verify_dane([record], chain, names=(MX,), at=NOW)
+        assert isinstance(verdict, Mismatch)
+        assert verdict.reasons[0].failure is Failure.NO_CERTIFICATE
+        assert detail in verdict.reasons[0].detail
 
 
 def test_every_distrust_has_a_result_type():

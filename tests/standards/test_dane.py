@@ -190,6 +190,12 @@ def test_full_records_must_parse(workshop: Any):
             assert why_unusable(crossed)
 
 
+def test_a_full_certificate_of_a_version_that_does_not_exist_is_unusable(workshop: Any):
+    version = bytes.fromhex("a003020102")
+    octets = workshop.leaf().replace(version, version[:-1] + b"\7", 1)
+    assert "none that can be read" in str(why_unusable(TlsaData(3, 0, 0, octets)))
+
+
 @given(st.lists(any_record, max_size=8))
 def test_classify_parts_the_set(records: list[TlsaData]):
     usability = classify(records)
