@@ -187,6 +187,9 @@ def test_the_end_of_time_is_no_error():
 def test_when_a_policy_has_to_be_fetched(record, cache, wanted):
     assert needs_fetch(record, cache, NOW) is wanted
     assert effective_policy(StsKnowledge(record=record, cached=cache), NOW).wants_fetch is wanted
+    # An attempt was made; when the next one is due is not for this mail to wait for.
+    tried = StsKnowledge(record=record, fetched=FAILED, cached=cache)
+    assert not effective_policy(tried, NOW).wants_fetch
 
 
 def txt(*texts, outcome=Outcome.FOUND, security=Security.INSECURE):
