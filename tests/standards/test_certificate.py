@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import ed25519, rsa, x25519
 from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
@@ -723,6 +723,26 @@ def test_slow_keys_cost_more(workshop: Any):
     assert isinstance(verdict, Untrusted)
     assert verdict.kind is Distrust.TOO_COMPLEX
     assert len(search._signed) <= MAX_SIGNATURES // keys.price(slow[0])
+
+
+def test_what_cannot_be_checked_is_not_called_forged(workshop: Any):
+    known, unknown = bytes.fromhex("2a8648ce3d040302"), bytes.fromhex("2a8648ce3d04037f")
+    for leaf, text in (
+        (workshop.leaf("Root").replace(known, unknown), "not known (1.2.840.10045.4.3.127)"),
+        (workshop.corrupted(workshop.leaf("Root")), "not of the key of CN=Root"),
+    ):
+        verdict = verify_pkix((leaf,), Roots([workshop.root]), MX, workshop.NOW)
+        assert isinstance(verdict, Untrusted)
+        assert verdict.kind is Distrust.BAD_SIGNATURE
+        assert text in verdict.detail
+
+
+def test_weakness_is_told_in_words():
+    assert keys.weakness_of_key(x25519.X25519PrivateKey.generate().public_key()) == (
+        "its public key is of a kind that signs nothing"
+    )
+    assert keys.weakness_of_key(ed25519.Ed25519PrivateKey.generate().public_key()) is None
+    assert "unknown kind" in str(keys.weakness_of_key(None))
 
 
 def test_a_version_that_does_not_exist_is_no_error(workshop: Any):

@@ -49,6 +49,9 @@ ED448: Final = "1.3.101.113"
 """RFC 8410 §3."""
 
 
+KNOWN_SIGNATURES: Final = frozenset({*RSA_HASHES, *ECDSA_HASHES, *WEAK_SIGNATURES, PSS, ED25519, ED448})
+
+
 def load_key(spki: bytes) -> PublicKeyTypes | None:
     """The public key in a SubjectPublicKeyInfo; None if it is broken or of an unknown kind."""
     try:
@@ -92,6 +95,8 @@ def weakness_of_key(key: PublicKeyTypes | None) -> str | None:
     if key is None:
         return "its public key is broken or of an unknown kind"
     size, kind = key_size(key), key_kind(key)
+    if not size:
+        return "its public key is of a kind that signs nothing"
     least = 2048 if kind in ("RSA", "DSA") else 224
     return f"its {kind} key has {size} bits, fewer than {least}" if size < least else None
 

@@ -243,7 +243,14 @@ class Search:
             return False
         if self._has_signed(child, issuer.spki):
             return True
-        if not self._exhausted:
+        if child.signature_algorithm not in keys.KNOWN_SIGNATURES:
+            algorithm = child.signature_algorithm
+            self._fail(
+                Distrust.BAD_SIGNATURE,
+                f"{child.subject} is signed by an algorithm that is not known ({algorithm})",
+                depth,
+            )
+        elif not self._exhausted:
             self._fail(
                 Distrust.BAD_SIGNATURE,
                 f"the signature on {child.subject} is not of the key of {issuer.subject}",
