@@ -18,7 +18,15 @@ from mxseal.adapters.memory import MemoryResolver
 from mxseal.lab.ca import Flaw
 from mxseal.vocabulary.faults import DataFault
 from mxseal.vocabulary.names import Address, HostName
-from mxseal.vocabulary.observations import FetchStage, PolicyFetched, PolicyFetchFailed
+from mxseal.vocabulary.observations import (
+    AddressData,
+    Answer,
+    FetchStage,
+    Outcome,
+    PolicyFetched,
+    PolicyFetchFailed,
+    Security,
+)
 
 DOMAIN = HostName("example.com")
 HOST = "mta-sts.example.com"
@@ -298,6 +306,32 @@ def test_certificates_that_are_not_valid(authority, server_context, fetch, flaw,
     assert host.requests == [], "nothing was asked of a host that is not the policy host"
 
 
+@pytest.mark.parametrize(
+    ("flaw", "alert"),
+    [
+        (Flaw.EXPIRED, "CERTIFICATE_EXPIRED"),
+        (Flaw.UNKNOWN_CA, "UNKNOWN_CA"),
+        (Flaw.WRONG_NAME, "BAD_CERTIFICATE"),
+    ],
+)
+def test_the_policy_host_learns_by_an_alert_what_we_do_not_like(
+    authority, server_context, fetch, flaw, alert
+):
+    context = server_context(authority.issue(HOST, flaw=flaw))
+    learnt = []
+
+    async def host(client):
+        try:
+            await client.accept_tls(context)
+            await client.read()
+        except ssl.SSLError as error:
+            learnt.append(error.reason)
+
+    fetch(host)
+    # The second handshake, for the evidence, is left in peace.
+    assert [reason.partition("ALERT_")[2] for reason in learnt] == [alert]
+
+
 def test_a_host_that_shows_its_bad_certificate_once_is_not_a_slow_one(
     authority, server_context, fetch, monkeypatch
 ):
@@ -431,6 +465,24 @@ def test_no_address(fetch, good, dns, failing, detail):
     failed = fetch(PolicyHost(good, response()), dns=dns, failing=failing)
     assert failed.stage is FetchStage.DNS
     assert failed.detail.startswith(detail)
+
+
+def test_a_bogus_answer_has_no_addresses(good, authority, serving):
+    # RFC 4035 §5.5: whatever it carries.
+    class Bogus:
+        async def resolve(self, name, record_type):
+            records = (AddressData(Address("127.0.0.1")),)
+            return Answer(name, record_type, Outcome.FAILED, Security.BOGUS, records)
+
+    host = PolicyHost(good, response())
+
+    async def go():
+        async with serving(host) as port:
+            fetcher = PolicyFetcher(Bogus(), roots=[authority.root], allow_private=True, port=port)
+            return await fetcher.fetch(DOMAIN)
+
+    assert asyncio.run(go()).stage is FetchStage.DNS
+    assert host.requests == []
 
 
 @pytest.mark.parametrize(

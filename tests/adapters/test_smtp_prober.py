@@ -105,7 +105,10 @@ def test_every_chain_comes_to_light_whatever_is_wrong_with_it(authority, server_
     [
         ({"ehlo": b"250 mx.example.com\r\n"}, StarttlsNotOffered(), ["ehlo", "quit"]),
         ({"ehlo": b"250-mx\r\n250 XXXXXXXX\r\n"}, StarttlsNotOffered(), ["ehlo", "quit"]),
+        # RFC 5321 §4.2.2: how a server says that it knows HELO only.
+        ({"ehlo": b"500 5.5.1 EHLO?\r\n"}, StarttlsNotOffered(), ["ehlo", "quit"]),
         ({"ehlo": b"502 5.5.1 EHLO?\r\n"}, StarttlsNotOffered(), ["ehlo", "quit"]),
+        ({"ehlo": b"504 5.5.1 EHLO?\r\n"}, StarttlsNotOffered(), ["ehlo", "quit"]),
         ({"ehlo": b"550 go away\r\n"}, Unreachable(Stage.EHLO, "550 go away"), ["ehlo", "quit"]),
         (
             {"ehlo": None},

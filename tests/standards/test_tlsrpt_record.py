@@ -218,6 +218,13 @@ def test_destinations(uri, expected):
         assert destination == expected
 
 
+@pytest.mark.parametrize("uri", ["https://user@h.example/", "https://h.example@other.example/"])
+def test_a_user_name_is_what_is_told_to_be_wrong(uri):
+    rejection = parse_destination(uri)
+    assert rejection.message == "a URI without user name"
+    assert rejection.text[rejection.start : rejection.end] == uri[8 : uri.index("@") + 1]
+
+
 _PARTS = st.from_regex(r"[a-z0-9]{1,8}", fullmatch=True)
 _URIS = st.builds("mailto:{}@{}.example".format, _PARTS, _PARTS) | st.builds(
     "https://{}.example/{}?a=b".format, _PARTS, _PARTS
