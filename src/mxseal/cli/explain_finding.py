@@ -51,6 +51,6 @@ def _print_entry(entry: Entry) -> None:
     for line in textwrap.wrap(entry.explanation, width):
         out.print(Text(line), soft_wrap=True)
     out.print()
-    for line in entry.cure.split("\n"):
-        out.print(Text.assemble(("→ ", "bold"), line), soft_wrap=True)
+    for number, line in enumerate(entry.cure.split("\n")):
+        out.print(Text.assemble(("  " if number else "→ ", "bold"), line), soft_wrap=True)
     out.print(Text(entry.section, "dim"), soft_wrap=True)

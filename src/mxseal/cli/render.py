@@ -7,9 +7,10 @@ Colour only says again what words and signs say.
 import textwrap
 from collections import Counter
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
+from mxseal.decisions.checkup.catalogue import is_to_paste
 from mxseal.decisions.checkup.judgement import (
     Fate,
     HostSummary,
@@ -56,6 +57,7 @@ _WIDEST: Final = 100
 _SIGNS: Final = 2 + 4 + 2 + 8 + 10 + 6 + 9
 """Columns between the name and what is said of the certificate."""
 _COLUMNS: Final = 2 + _SIGNS + len("certificate")
+_DAY: Final = timedelta(days=1)
 _INDENT: Final = "  "
 _EVIDENCE: Final = 6
 """Lines below a finding; JSON has all of them."""
@@ -140,8 +142,8 @@ def _span(seconds: int) -> str:
 
 
 def _days(moment: datetime, judgement: Judgement) -> str:
-    days = (moment - judgement.judged_at).days
-    return f"{days} d" if days >= 0 else f"ended {-days} d ago"
+    left = moment - judgement.judged_at
+    return f"{left.days} d" if left.days >= 0 else f"ended {-left // _DAY} d ago"
 
 
 # --- the table ---------------------------------------------------------------------------------------
@@ -192,8 +194,8 @@ def _short(name: str, longest: int) -> str:
 
 
 def _wrapped(text: str, width: int) -> list[str]:
-    """Lines of at most `width`; words that are longer are cut."""
-    return textwrap.wrap(text, max(30, width), break_on_hyphens=False) or [""]
+    """Lines of at most `width`; a word that is longer, for instance a URL, stays whole."""
+    return textwrap.wrap(text, max(30, width), break_on_hyphens=False, break_long_words=False) or [""]
 
 
 # --- findings ----------------------------------------------------------------------------------------
@@ -210,36 +212,38 @@ def _finding(finding: Finding, width: int) -> Iterator["Text"]:
         yield _text(hang, line)
     yield from _cure(finding, hang, width)
     if finding.severity is not Severity.NOTE:
-        for line in finding.evidence[:_EVIDENCE]:
+        for line in _unsaid(finding)[:_EVIDENCE]:
             # What is indented (a text with carets below) must keep its columns.
             parts = (
-                [line]
-                if line.startswith(" ") or _is_to_paste(line)
-                else _wrapped(line, width - len(hang) - 2)
+                [line] if line.startswith(" ") or is_to_paste(line) else _wrapped(line, width - len(hang) - 2)
             )
             for part in parts:
                 yield _text(hang, (f"  {part}", "dim"))
+
+
+def _unsaid(finding: Finding) -> list[str]:
+    """The evidence without what the sentence has said already."""
+    return [
+        line
+        for line in finding.evidence
+        if line not in finding.sentence and not all(part in finding.sentence for part in line.split(": ", 1))
+    ]
 
 
 def _cure(finding: Finding, hang: str, width: int) -> Iterator["Text"]:
     """The cure, and behind its last line, if there is room, the section."""
     given: list[str] = []
     for line in finding.cure.split("\n"):
-        given += [line] if _is_to_paste(line) else _wrapped(line, width - len(hang) - 2)
+        given += [line] if is_to_paste(line) else _wrapped(line, width - len(hang) - 2)
     section = f"({finding.section})"
     # Never behind a line that somebody may copy as a whole.
-    fits = "\n" not in finding.cure and not _is_to_paste(given[-1])
+    fits = "\n" not in finding.cure and not is_to_paste(given[-1])
     fits = fits and len(hang) + 2 + len(given[-1]) + 2 + len(section) <= width
     for number, line in enumerate(given, 1):
         tail = f"  {section}" if fits and number == len(given) else ""
         yield _text(hang, ("→ " if number == 1 else "  ", "bold"), (line, "green"), (tail, "dim"))
     if not fits:
         yield _text(hang, "  ", (section, "dim"))
-
-
-def _is_to_paste(line: str) -> bool:
-    """A record or a command, which must stay in one line."""
-    return ". IN " in line or any(f"{command} " in line for command in ("openssl", "mxseal"))
 
 
 # --- senders -----------------------------------------------------------------------------------------

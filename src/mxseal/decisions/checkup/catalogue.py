@@ -12,9 +12,11 @@ Two principles keep the list short for the reader:
   why a missing MTA-STS record is a note, and `TLS001` draws the sum.
 
 `cure` is a template; the names in braces are filled with the domain's own
-values, so that what is printed can be pasted.
+values.  What can be pasted (a record, a command, a line of a policy) has a
+line to itself, so that nothing else gets copied with it: see `is_to_paste`.
 """
 
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
@@ -44,6 +46,30 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """For instance ``RFC 8461 §3.1``."""
 
 
+_NEW_ID: Final = '\nand then, so that senders notice:\n{record_name}. IN TXT "v=STSv1; id={id};"'
+
+_OWN_KEY: Final = (
+    "but only if that is the host's own key, and nobody's in between; on the host this prints the same:\n"
+    "mxseal dane tlsa cert.pem --name {host}"
+)
+"""What was seen from here came without authentication, or else there would be no finding."""
+
+_NEXT_KEY: Final = (
+    "make the next key now, and publish what the second line prints:\n"
+    "openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out next.key\n"
+    "mxseal dane tlsa next.key --name {host}"
+)
+
+_TO_PASTE: Final = re.compile(
+    r"\S+\. IN [A-Z]|(?:mxseal|openssl|postconf) |(?:version|mode|mx|max_age|Content-Type): "
+)
+
+
+def is_to_paste(line: str) -> bool:
+    """Whether a line of a cure is a record, a command or a line of a policy, and not words around them."""
+    return _TO_PASTE.match(line) is not None
+
+
 def _table(*rows: tuple[str, Severity, str, str, str, str]) -> Mapping[str, Entry]:
     entries = [
         Entry(
@@ -69,7 +95,7 @@ CATALOGUE: Final[Mapping[str, Entry]] = _table(
         """No sender can find out where mail for the domain goes: the name servers time out, answer SERVFAIL or
         refuse.  Mail waits at the senders and comes back after some days.  A lookup that fails is never read as
         "there is no MX": nobody may fall back to the address of the domain.""",
-        "see why with: mxseal dns lookup {domain} MX",
+        "see why with:\nmxseal dns lookup {domain} MX",
     ),
     (
         "MX002",
@@ -104,7 +130,7 @@ CATALOGUE: Final[Mapping[str, Entry]] = _table(
         "RFC 5321 §5.1",
         """The name exists, but senders find no host to connect to and return the mail.  If no mail is wanted, the
         null MX says so clearly.""",
-        "{domain}. IN MX 10 mail.{domain}.\nor, for no mail at all:  {domain}. IN MX 0 .",
+        "{domain}. IN MX 10 mail.{domain}.\nor, for no mail at all:\n{domain}. IN MX 0 .",
     ),
     (
         "MX006",
@@ -113,7 +139,7 @@ CATALOGUE: Final[Mapping[str, Entry]] = _table(
         "RFC 5321 §5.1",
         """An exchange must be a name with address records of its own (also RFC 2181 §10.3).  Most senders follow the
         alias, some return the mail.  For DANE it moves the place where TLSA records are looked for.""",
-        "{domain}. IN MX {preference} {target}.",
+        "{domain}. IN MX {preference} {target}.\nin the place of:\n{domain}. IN MX {preference} {host}.",
     ),
     (
         "MX007",
@@ -122,7 +148,7 @@ CATALOGUE: Final[Mapping[str, Entry]] = _table(
         "RFC 5321 §5.1",
         """An MX record names a host; an address in its place is read as a name in the top-level domain "1" and is
         never found.  Senders skip this record, and return the mail if there is no other.""",
-        "{domain}. IN MX {preference} mail.{domain}.\nand an A record for mail.{domain}",
+        "{domain}. IN MX {preference} mail.{domain}.\nin the place of:\n{record}\nwith the host's address at mail.{domain}",
     ),
     (
         "MX008",
@@ -131,7 +157,7 @@ CATALOGUE: Final[Mapping[str, Entry]] = _table(
         "RFC 5321 §5.1",
         """Senders skip this host and use the others.  Until somebody registers or takes over the dead name; who does
         so receives mail.""",
-        "remove it, or publish its address:  {host}. IN A …",
+        "give it an address again, or remove:\n{domain}. IN MX {preference} {host}.",
     ),
     (
         "MX009",
@@ -148,7 +174,7 @@ CATALOGUE: Final[Mapping[str, Entry]] = _table(
         "RFC 7672 §2.1.2",
         """The A or AAAA lookup fails (time-out, SERVFAIL).  One good answer of the two is enough for senders; with none
         they skip the host, and mail waits if it is the only one.""",
-        "see why with: mxseal dns lookup {host} A",
+        "see why with:\nmxseal dns lookup {host} {record_type}",
     ),
     (
         "MX011",
@@ -165,7 +191,7 @@ CATALOGUE: Final[Mapping[str, Entry]] = _table(
         "A null MX stands beside other MX records",
         "RFC 7505 §3",
         """A domain that accepts mail must not publish the null MX.  Senders differ in what they make of it.""",
-        "remove:  {domain}. IN MX 0 .",
+        "remove:\n{domain}. IN MX 0 .",
     ),
     (
         "MX013",
@@ -278,7 +304,7 @@ CATALOGUE: Final[Mapping[str, Entry]] = _table(
         """The host's addresses are secure, so a sender with DANE must ask for TLSA records; the lookup times out or
         fails, and that must not be read as "there are none".  The sender skips the host, and mail waits if there is no
         other.  Usual reason: a name server or firewall that drops unknown record types.""",
-        "see why with: mxseal dns lookup {name} TLSA",
+        "see why with:\nmxseal dns lookup {name} TLSA",
     ),
     (
         "DANE004",
@@ -296,7 +322,7 @@ CATALOGUE: Final[Mapping[str, Entry]] = _table(
         "RFC 7672 §3.1",
         """Records with the usages PKIX-TA(0) and PKIX-EE(1), with unknown parameters, or with a digest of the wrong length
         are skipped by senders.  The usable records beside them still count.""",
-        "remove:  {records}",
+        "remove:\n{records}",
     ),
     (
         "DANE006",
@@ -314,7 +340,7 @@ CATALOGUE: Final[Mapping[str, Entry]] = _table(
         """All records match the key that is in use.  As soon as the server gets another one, senders with DANE refuse
         it until the new record is published and the old one has gone from all caches.  The next key's record has to be
         there at least two TTLs before the key.""",
-        "make the next key now and publish:  {name}. IN TLSA 3 1 1 (digest of the next key: mxseal dane tlsa next.key)",
+        _NEXT_KEY,
     ),
     (
         "DANE008",
@@ -323,7 +349,7 @@ CATALOGUE: Final[Mapping[str, Entry]] = _table(
         "RFC 7672 §3.2",
         """Senders with DANE break off and keep the mail; it comes back after some days.  Most often the certificate was
         renewed with a new key and the record stayed.""",
-        "{tlsa}",
+        "{tlsa}\n" + _OWN_KEY,
     ),
     (
         "DANE009",
@@ -333,7 +359,7 @@ CATALOGUE: Final[Mapping[str, Entry]] = _table(
         """The addresses of the host show different certificates, and the TLSA records cover only some.  A
         sender that gets to a wrong one has to try the next address; mail of those that have only IPv4 or only IPv6
         may wait.""",
-        "{tlsa}",
+        "{tlsa}\n" + _OWN_KEY,
     ),
     (
         "DANE010",
@@ -342,7 +368,7 @@ CATALOGUE: Final[Mapping[str, Entry]] = _table(
         "RFC 7671 §8",
         """The server has one certificate with an RSA key and one with an ECDSA key, and shows the one that the client
         prefers.  Senders that get the other one find no matching record and keep the mail.""",
-        "{tlsa}",
+        "{tlsa}\n" + _OWN_KEY,
     ),
     (
         "DANE011",
@@ -351,7 +377,7 @@ CATALOGUE: Final[Mapping[str, Entry]] = _table(
         "RFC 7672 §3.2.2",
         """With DANE-TA(2) the certificate has to be for the TLSA base domain (or the mail domain).  Senders keep the
         mail.  DANE-EE(3) has no such condition.""",
-        "get a certificate for {host}, or publish:  {tlsa}",
+        "get a certificate for {host}, or publish:\n{tlsa}",
     ),
     (
         "DANE012",
@@ -360,7 +386,7 @@ CATALOGUE: Final[Mapping[str, Entry]] = _table(
         "RFC 7672 §3.1.2",
         """With DANE-TA(2) the dates of the certificate count.  Senders keep the mail.  DANE-EE(3) has no such
         condition.""",
-        "renew the certificate of {host}, or publish:  {tlsa}",
+        "renew the certificate of {host}, or publish:\n{tlsa}",
     ),
     (
         "DANE013",
@@ -379,7 +405,7 @@ CATALOGUE: Final[Mapping[str, Entry]] = _table(
         """The digest is recognised: it is that of nothing, of the PEM text in place of its DER octets, of the whole
         certificate where the selector says key (or the other way round), or of a certificate at the wrong place in the
         chain.  It can never match.""",
-        "replace  {record}  by  {tlsa}",
+        "{tlsa}\nin the place of:\n{record}",
     ),
     (
         "DANE015",
@@ -388,7 +414,7 @@ CATALOGUE: Final[Mapping[str, Entry]] = _table(
         "RFC 7671 §5.2.2",
         """Senders have the digest only; they cannot find a match unless the server sends that very certificate in its
         chain, also if it is a well-known root.""",
-        "append the certificate of {issuer} to the server's chain file, or publish:  {tlsa}",
+        "append the certificate of {issuer} to the server's chain file, or publish:\n{tlsa}\nin the place of:\n{record}",
     ),
     (
         "DANE016",
@@ -440,7 +466,7 @@ CATALOGUE: Final[Mapping[str, Entry]] = _table(
         "The lookup of the MTA-STS record fails",
         "RFC 8461 §3.1",
         """Senders that know the domain's policy keep it; new ones learn none.""",
-        "see why with: mxseal dns lookup {record_name} TXT",
+        "see why with:\nmxseal dns lookup {record_name} TXT",
     ),
     (
         "STS003",
@@ -456,7 +482,7 @@ CATALOGUE: Final[Mapping[str, Entry]] = _table(
         "There are several MTA-STS records",
         "RFC 8461 §3.1",
         """With more than one record that begins with v=STSv1, senders must assume that there is none.""",
-        'leave one only:  {record_name}. IN TXT "v=STSv1; id={id};"',
+        'leave one only:\n{record_name}. IN TXT "v=STSv1; id={id};"',
     ),
     (
         "STS005",
@@ -465,7 +491,7 @@ CATALOGUE: Final[Mapping[str, Entry]] = _table(
         "RFC 8461 §3.3",
         """The record announces a policy, but the host that should serve it does not exist or cannot be looked up.  New
         senders learn no policy; those that know one lose it at the end of its max_age.""",
-        "{host}. IN A …   (or CNAME to where the policy is served)",
+        "give {host} an address, or a CNAME to where the policy is served",
     ),
     (
         "STS006",
@@ -515,7 +541,7 @@ CATALOGUE: Final[Mapping[str, Entry]] = _table(
         "The policy does not come as text/plain",
         "RFC 8461 §3.2",
         """Senders should refuse other media types, because they are how shared web space serves foreign content.""",
-        "let the web server send  Content-Type: text/plain  for {url}",
+        "let the web server send this with {url}:\nContent-Type: text/plain",
     ),
     (
         "STS012",
@@ -531,7 +557,7 @@ CATALOGUE: Final[Mapping[str, Entry]] = _table(
         "The policy names mode none: MTA-STS is switched off",
         "RFC 8461 §8.3",
         """That is how a domain withdraws from MTA-STS.  Senders protect nothing.""",
-        "nothing to do, if that is meant; otherwise  mode: enforce  in {url}",
+        "nothing to do, if that is meant; otherwise, in {url}:\nmode: enforce" + _NEW_ID,
     ),
     (
         "STS014",
@@ -548,7 +574,7 @@ CATALOGUE: Final[Mapping[str, Entry]] = _table(
         "RFC 8461 §4.1",
         """Senders with MTA-STS never deliver to this host.  If no MX host is in the policy, their mail waits and comes
         back.""",
-        "add this line to {url}, then change the id:  mx: {host}",
+        "add to {url}:\nmx: {host}" + _NEW_ID,
     ),
     (
         "STS016",
@@ -556,7 +582,7 @@ CATALOGUE: Final[Mapping[str, Entry]] = _table(
         "An MX host is not in the policy (mode testing)",
         "RFC 8461 §4.1",
         """Nothing is refused yet; in mode enforce senders would never deliver to this host.""",
-        "add this line to {url}, then change the id:  mx: {host}",
+        "add to {url}:\nmx: {host}" + _NEW_ID,
     ),
     (
         "STS017",
@@ -581,7 +607,7 @@ CATALOGUE: Final[Mapping[str, Entry]] = _table(
         "The policy is in mode testing: nothing is enforced",
         "RFC 8461 §5",
         """Senders report failures and deliver all the same.  That is the right first step, for some weeks.""",
-        "when reports are clean for two weeks:  mode: enforce  in {url}, then change the id",
+        "when reports have been clean for two weeks, in {url}:\nmode: enforce" + _NEW_ID,
     ),
     (
         "STS020",
@@ -590,7 +616,7 @@ CATALOGUE: Final[Mapping[str, Entry]] = _table(
         "RFC 8461 §5",
         """The id, read as a date, or a saved earlier check says that testing goes on for more than 60 days.  It protects
         nothing.""",
-        "mode: enforce  in {url}, then change the id",
+        "in {url}:\nmode: enforce" + _NEW_ID,
     ),
     (
         "STS021",
@@ -599,7 +625,7 @@ CATALOGUE: Final[Mapping[str, Entry]] = _table(
         "RFC 8461 §3.2",
         """MTA-STS protects those senders who remember the policy.  The RFC expects weeks; with less an attacker only has
         to hinder the fetch for that long, and domains that get little mail are never protected.""",
-        "max_age: 1209600  in {url}, then change the id",
+        "in {url}:\nmax_age: 1209600" + _NEW_ID,
     ),
     (
         "STS022",
@@ -607,7 +633,7 @@ CATALOGUE: Final[Mapping[str, Entry]] = _table(
         "max_age is longer than the standard allows",
         "RFC 8461 §3.2",
         """The maximum is 31557600 seconds, about one year; senders take that.""",
-        "max_age: 31557600  in {url}, then change the id",
+        "in {url}:\nmax_age: 31557600" + _NEW_ID,
     ),
     (
         "STS023",
@@ -624,7 +650,7 @@ CATALOGUE: Final[Mapping[str, Entry]] = _table(
         "A pattern of the policy matches no MX host",
         "RFC 8461 §4.1",
         """Left over, or for a host to come.  Whoever controls that name could receive mail if he also forged DNS.""",
-        "remove this line from {url} if it is not needed, then change the id:  mx: {pattern}",
+        "if it is not needed, remove from {url}:\n{patterns}" + _NEW_ID,
     ),
     (
         "STS025",
@@ -640,7 +666,7 @@ CATALOGUE: Final[Mapping[str, Entry]] = _table(
         "The policy has lines that the standard does not know",
         "RFC 8461 §3.2",
         """Senders skip them.  A typing error looks like that.""",
-        "look at these lines of {url}:  {lines}",
+        "look at these lines of {url}:\n{lines}",
     ),
     # --- TLSRPT ------------------------------------------------------------------------------
     (
@@ -666,7 +692,7 @@ CATALOGUE: Final[Mapping[str, Entry]] = _table(
         "There are several TLSRPT records",
         "RFC 8460 §3",
         """With more than one record senders must assume that there is none.""",
-        "leave one only, with the addresses separated by commas",
+        "leave one only:\n{record}",
     ),
     (
         "RPT004",
@@ -691,7 +717,7 @@ CATALOGUE: Final[Mapping[str, Entry]] = _table(
         "The lookup of the TLSRPT record fails",
         "RFC 8460 §3",
         """Senders cannot find out where reports go.""",
-        "see why with: mxseal dns lookup {record_name} TXT",
+        "see why with:\nmxseal dns lookup {record_name} TXT",
     ),
     # --- TLS: the sessions with MX hosts -------------------------------------------------------
     (
@@ -710,7 +736,7 @@ CATALOGUE: Final[Mapping[str, Entry]] = _table(
         "RFC 3207 §4",
         """Senders that honour the domain's DANE records or MTA-STS policy do not deliver without TLS.  Either the server
         is set up wrongly, or somebody between here and there strips STARTTLS: compare from another network.""",
-        "switch STARTTLS on at {host} [{address}] (Postfix: smtpd_tls_security_level = may)",
+        "let {host} [{address}] offer STARTTLS and accept it; with Postfix:\npostconf -e smtpd_tls_security_level=may",
     ),
     (
         "TLS003",
@@ -718,7 +744,7 @@ CATALOGUE: Final[Mapping[str, Entry]] = _table(
         "An MX host does not offer STARTTLS, or refuses it",
         "RFC 3207 §4",
         """All mail to this host travels in the clear.""",
-        "switch STARTTLS on at {host} [{address}] (Postfix: smtpd_tls_security_level = may)",
+        "let {host} [{address}] offer STARTTLS and accept it; with Postfix:\npostconf -e smtpd_tls_security_level=may",
     ),
     (
         "TLS004",
@@ -753,7 +779,7 @@ CATALOGUE: Final[Mapping[str, Entry]] = _table(
         "RFC 3207 §4.1",
         """STARTTLS is offered but no TLS session comes to be.  Senders that honour the domain's DANE records or MTA-STS
         policy do not deliver to this address.""",
-        "try it:  openssl s_client -starttls smtp -connect {address}:{port} -servername {host}",
+        "try it:\nopenssl s_client -starttls smtp -connect {connect} -servername {host}",
     ),
     (
         "TLS008",
@@ -761,7 +787,7 @@ CATALOGUE: Final[Mapping[str, Entry]] = _table(
         "The TLS handshake with an MX host fails",
         "RFC 3207 §4.1",
         """Senders fall back to sending in the clear, or keep the mail.""",
-        "try it:  openssl s_client -starttls smtp -connect {address}:{port} -servername {host}",
+        "try it:\nopenssl s_client -starttls smtp -connect {connect} -servername {host}",
     ),
     (
         "TLS009",

@@ -1,6 +1,6 @@
 """DANE: TLSA records against what the MX hosts show (RFC 7672, RFC 7671)."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Final
 
@@ -50,22 +50,36 @@ def judge_dane(facts: Facts) -> Iterator[Finding]:
 # --- the cure: the record that is right --------------------------------------------------------------
 
 
-def owner(host: HostFacts) -> str:
-    """Where the host's TLSA records belong (RFC 7672 §2.2.3)."""
-    return tlsa_name(host.evidence.tlsa.base_domain or host.evidence.name)
+def base_of(host: HostFacts) -> HostName:
+    """Below which name the host's TLSA records belong (RFC 7672 §2.2.3)."""
+    return host.evidence.tlsa.base_domain or host.evidence.name
+
+
+def line_of(host: HostFacts, record: TlsaData) -> str:
+    """A record as a zone file has it, whole."""
+    return f"{tlsa_name(base_of(host))}. IN TLSA {record}"
 
 
 def right_records(host: HostFacts) -> list[TlsaData]:
-    """``3 1 1`` for each key that the host shows."""
-    leaves = [session.leaf for session in host.handshakes if session.leaf is not None]
-    return list(dict.fromkeys(tlsa_for(leaf.spki) for leaf in leaves))
+    """``3 1 1`` for each key that the host shows, or ``3 1 2`` where nothing weaker counts (RFC 7671 §9)."""
+    keys = dict.fromkeys(session.leaf.spki for session in host.handshakes if session.leaf is not None)
+    records = {key: tlsa_for(key) for key in keys}
+    weaker = passed_over((*host.usability.usable, *records.values()))
+    return [
+        tlsa_for(key, matching_type=MatchingType.SHA2_512) if record in weaker else record
+        for key, record in records.items()
+    ]
 
 
-def right_lines(host: HostFacts) -> str:
+def right_lines(host: HostFacts, records: Iterable[TlsaData] | None = None) -> str:
     """The records to publish, a line each, or how to make one where no certificate was seen."""
-    name = owner(host)
-    lines = [f"{name}. IN TLSA {record}" for record in right_records(host)]
-    return "\n".join(lines) or f"{name}. IN TLSA 3 1 1 (from: mxseal dane tlsa cert.pem)"
+    lines = [line_of(host, record) for record in (right_records(host) if records is None else records)]
+    return "\n".join(lines) or f"mxseal dane tlsa cert.pem --name {base_of(host)}"
+
+
+def _widely_known(host: HostFacts) -> list[TlsaData]:
+    """``3 1 1`` for each key, also where SHA-512 is published: for those that do not know it."""
+    return list(dict.fromkeys(tlsa_for(s.leaf.spki) for s in host.handshakes if s.leaf is not None))
 
 
 # --- one host ----------------------------------------------------------------------------------------
@@ -97,13 +111,12 @@ def _records(host: HostFacts) -> Iterator[Finding]:
             tlsa=right_lines(host),
         )
     elif unusable:
-        name = owner(host)
         yield finding(
             "DANE005",
             host.name,
             f"{len(unusable)} of {len(usable) + len(unusable)} TLSA records of {host.name} cannot be used",
             evidence=lines,
-            records="\n".join(f"{name}. IN TLSA {short(record)}" for record, _ in unusable),
+            records="\n".join(line_of(host, record) for record, _ in unusable[:_MAX_COMPARED]),
         )
     if usable and all(record.matching_type == MatchingType.SHA2_512 for record in usable):
         yield finding(
@@ -111,7 +124,7 @@ def _records(host: HostFacts) -> Iterator[Finding]:
             host.name,
             f"all TLSA records of {host.name} are SHA-512",
             evidence=map(short, usable),
-            tlsa=right_lines(host),
+            tlsa=right_lines(host, _widely_known(host)),
         )
 
 
@@ -140,7 +153,9 @@ def _mismatch(facts: Facts, host: HostFacts, unsent: list[tuple[TlsaData, Certif
         id_, what = _why_all(host)
     else:
         id_, what = _why_some(host)
-    yield finding(id_, host.name, what, evidence=dict.fromkeys(lines), host=host.name, tlsa=right_lines(host))
+    yield finding(
+        id_, host.name, what, evidence=dict.fromkeys(lines), host=base_of(host), tlsa=right_lines(host)
+    )
 
 
 def _reasons(session: SessionFacts) -> list[str]:
@@ -201,6 +216,7 @@ def _not_sent(
         severity=severity,
         evidence=[f"{short(record)}: {root.subject}" for record, root in unsent],
         issuer=root.subject,
+        record=line_of(host, record),
         tlsa=right_lines(host),
     )
 
@@ -241,7 +257,7 @@ def _wrong_digests(host: HostFacts) -> Iterator[Finding]:
                     "DANE014",
                     host.name,
                     f"the TLSA record {short(record)} of {host.name} can never match: {mistake}",
-                    record=short(record),
+                    record=line_of(host, record),
                     tlsa=right_lines(host),
                 )
 
@@ -290,7 +306,7 @@ def _renewal(host: HostFacts) -> Iterator[Finding]:
             host.name,
             f"{host.name} has no TLSA record for its next key; its certificate ends on {day(leaf.not_after)}",
             on=leaf.not_after,
-            name=owner(host),
+            host=base_of(host),
         )
 
 
@@ -313,13 +329,16 @@ def _coverage(facts: Facts) -> Iterator[Finding]:
             tlsa="\n".join(map(right_lines, lacking[:4])),
         )
     if sealed:
+        have = "has" if len(sealed) == 1 else "have"
         for host in lacking:
-            why = "its addresses are not signed" if host.is_insecure else "it has none"
+            why = "is not signed with DNSSEC" if host.is_insecure else "has none"
             yield finding(
                 "DANE002",
                 host.name,
-                f"{listed(other.name for other in sealed)} has TLSA records, {host.name} has no DANE: {why}",
-                tlsa=right_lines(host),
+                f"{host.name} {why}, where {listed(other.name for other in sealed)} {have} TLSA records",
+                tlsa=f"sign the zone of {host.name}, or ask its operator to"
+                if host.is_insecure
+                else right_lines(host),
             )
         if facts.evidence.mx.found and facts.evidence.mx.security is Security.INSECURE:
             yield finding(

@@ -20,6 +20,9 @@ TESTING_LONG: Final = timedelta(days=60)
 RENEWAL_LATE: Final = timedelta(days=14)
 """Automatic renewal happens a month before the end of a certificate of 90 days."""
 
+_MAX_LINES: Final = 20
+"""Of a cure; a policy of 64 KiB has thousands."""
+
 _ID_DATE: Final = re.compile(r"(20[0-9]{2})(0[1-9]|1[0-2])(0[1-9]|[12][0-9]|3[01])")
 _ID_EPOCH: Final = re.compile(r"1[5-9][0-9]{8}\Z|2[0-9]{9}\Z")
 
@@ -61,8 +64,8 @@ def _record(facts: Facts) -> Iterator[Finding]:
             if facts.reachable_hosts:
                 yield _about_record(facts, "STS001", domain, f"{domain} has no MTA-STS record")
         case Rejection(rule="sts-text-record", text=records):
-            count = len(records.split("\n"))
-            yield _about_record(facts, "STS004", name, f"{name} has {count} MTA-STS records")
+            texts = records.split("\n")
+            yield _about_record(facts, "STS004", name, f"{name} has {len(texts)} MTA-STS records", texts)
         case Rejection() as rejection:
             yield _broken_record(facts, name, rejection)
         case mta_sts.Record():
@@ -75,8 +78,16 @@ def _broken_record(facts: Facts, name: str, rejection: Rejection) -> Finding:
 
 
 def _about_record(
-    facts: Facts, id_: str, subject: str, sentence: str, evidence: Sequence[str] = ()
+    facts: Facts,
+    id_: str,
+    subject: str,
+    sentence: str,
+    evidence: Sequence[str] = (),
+    *,
+    host: str = "",
+    patterns: str = "",
 ) -> Finding:
+    """A finding whose cure is to publish a record, or to change the policy and the id with it."""
     return finding(
         id_,
         subject,
@@ -85,6 +96,8 @@ def _about_record(
         record_name=mta_sts.record_name(facts.evidence.domain),
         id=fresh_id(facts.now),
         url=facts.policy_url,
+        host=host,
+        patterns=patterns,
     )
 
 
@@ -163,18 +176,18 @@ def _broken_policy(facts: Facts, rejection: Rejection) -> Finding:
 
 
 def _mode(facts: Facts, policy: Policy) -> Iterator[Finding]:
-    domain, url = facts.domain, facts.policy_url
+    domain = facts.domain
     if policy.mode is Mode.NONE:
-        yield finding("STS013", domain, f"the policy of {domain} says mode none", url=url)
+        yield _about_record(facts, "STS013", domain, f"the policy of {domain} says mode none")
     elif policy.mode is Mode.TESTING:
         since = _testing_since(facts)
         if since is not None and facts.now - since > TESTING_LONG:
             days = (facts.now - since).days
-            yield finding(
-                "STS020", domain, f"{domain} has been testing since {day(since)}, for {days} days", url=url
+            yield _about_record(
+                facts, "STS020", domain, f"{domain} has been testing since {day(since)}, for {days} days"
             )
         else:
-            yield finding("STS019", domain, f"the policy of {domain} is in mode testing", url=url)
+            yield _about_record(facts, "STS019", domain, f"the policy of {domain} is in mode testing")
 
 
 def _testing_since(facts: Facts) -> datetime | None:
@@ -207,18 +220,18 @@ def _date_of(policy_id: str) -> datetime | None:
 
 def _max_age(facts: Facts, policy: Policy) -> Iterator[Finding]:
     if policy.published_max_age is not None:
-        yield finding(
+        yield _about_record(
+            facts,
             "STS022",
             facts.domain,
             f"max_age is {policy.published_max_age} seconds; senders take {policy.max_age}",
-            url=facts.policy_url,
         )
     elif policy.mode is Mode.ENFORCE and policy.max_age < WEEK:
-        yield finding(
+        yield _about_record(
+            facts,
             "STS021",
             facts.domain,
             f"senders forget the policy after {_span(policy.max_age)} (max_age {policy.max_age})",
-            url=facts.policy_url,
         )
 
 
@@ -238,7 +251,7 @@ def _lines(facts: Facts, policy: Policy) -> Iterator[Finding]:
             f"the policy has {counted(len(lines), 'line')} that the standard does not know",
             evidence=lines,
             url=facts.policy_url,
-            lines="; ".join(lines),
+            lines="\n".join(lines[:_MAX_LINES]),
         )
     if not facts.hosts or facts.evidence.left_out:
         return
@@ -250,13 +263,14 @@ def _lines(facts: Facts, policy: Policy) -> Iterator[Finding]:
     if idle:
         what = f"the pattern {idle[0]}" if len(idle) == 1 else f"{len(idle)} patterns"
         verb = "matches" if len(idle) == 1 else "match"
-        yield finding(
+        lines = [f"mx: {pattern}" for pattern in idle]
+        yield _about_record(
+            facts,
             "STS024",
             facts.domain,
             f"{what} of the policy {verb} no MX host",
-            evidence=[f"mx: {pattern}" for pattern in idle],
-            url=facts.policy_url,
-            pattern=listed(idle),
+            lines,
+            patterns="\n".join(lines[:_MAX_LINES]),
         )
 
 
@@ -271,16 +285,14 @@ def _id_unchanged(facts: Facts, policy: Policy) -> Iterator[Finding]:
     if not (isinstance(record, mta_sts.Record) and isinstance(before, mta_sts.Record)):
         return
     if isinstance(policy_before, Policy) and record.id == before.id and str(policy) != str(policy_before):
-        name = mta_sts.record_name(facts.evidence.domain)
         gone = [f"- {line}" for line in policy_before.lines if line not in policy.lines]
         new = [f"+ {line}" for line in policy.lines if line not in policy_before.lines]
-        yield finding(
+        yield _about_record(
+            facts,
             "STS023",
             facts.domain,
             f"the policy has changed since {day(previous.at)}, but the id is {record.id} as before",
-            evidence=[*gone, *new],
-            record_name=name,
-            id=fresh_id(facts.now),
+            [*gone, *new],
         )
 
 
@@ -291,12 +303,12 @@ def _hosts(facts: Facts, policy: Policy) -> Iterator[Finding]:
     enforced = policy.mode is Mode.ENFORCE
     for host in facts.hosts:
         if policy.matching(host.evidence.name) is None:
-            yield finding(
+            yield _about_record(
+                facts,
                 "STS015" if enforced else "STS016",
                 host.name,
                 f"the MX host {host.name} matches no mx line of the policy",
-                evidence=[f"mx: {pattern}" for pattern in policy.mx],
-                url=facts.policy_url,
+                [f"mx: {pattern}" for pattern in policy.mx],
                 host=host.name,
             )
             continue

@@ -54,6 +54,7 @@ def _records(facts: Facts) -> Iterator[Finding]:
             f"an MX record names {exchange or text!r}, which is no host name",
             severity=Severity.WARNING if facts.reachable_hosts else None,
             evidence=[f"{domain}. IN MX {text}"],
+            record=f"{domain}. IN MX {text}",
             domain=domain,
             preference=preference if preference.isdigit() else "10",
         )
@@ -75,7 +76,14 @@ def _hosts(facts: Facts) -> Iterator[Finding]:
         yield finding("MX009", domain, f"no MX host of {domain} has an address: {names}", host=dead[0].name)
     else:
         for host in dead:
-            yield finding("MX008", host.name, f"the MX host {host.name} has no address", host=host.name)
+            yield finding(
+                "MX008",
+                host.name,
+                f"the MX host {host.name} has no address",
+                host=host.name,
+                domain=domain,
+                preference=host.evidence.preference,
+            )
     for host in facts.hosts:
         yield from _host(facts, host)
 
@@ -93,6 +101,7 @@ def _host(facts: Facts, host: HostFacts) -> Iterator[Finding]:
             severity=None if others else Severity.BROKEN,
             evidence=map(why_failed, failed),
             host=host.name,
+            record_type=failed[0].record_type,
         )
     alias = _alias(lookup.ipv4, lookup.ipv6)
     if alias and facts.evidence.mx.found:
@@ -103,6 +112,7 @@ def _host(facts: Facts, host: HostFacts) -> Iterator[Finding]:
             domain=facts.domain,
             preference=host.evidence.preference,
             target=alias,
+            host=host.name,
         )
     private = [address for address in host.addresses if not address.is_global]
     if private and not facts.evidence.private_allowed:

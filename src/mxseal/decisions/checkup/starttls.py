@@ -100,6 +100,7 @@ def explain(outcome: SessionOutcome) -> str:
 
 def _upgrade(facts: Facts, host: HostFacts) -> Iterator[Finding]:
     demanded = host.demands_tls
+    port = facts.evidence.smtp_port
     by_id: dict[str, list[SessionFacts]] = defaultdict(list)
     for session in host.first_sessions:
         match session.session.outcome:
@@ -124,7 +125,7 @@ def _upgrade(facts: Facts, host: HostFacts) -> Iterator[Finding]:
             evidence=[f"{s.session.address}: {explain(s.session.outcome)}" for s in sessions],
             host=host.name,
             address=first.address,
-            port=facts.evidence.smtp_port,
+            connect=f"[{first.address}]:{port}" if first.address.version == 6 else f"{first.address}:{port}",
         )
 
 

@@ -1,6 +1,7 @@
 """TLSRPT: who hears of failures (RFC 8460)."""
 
 from collections.abc import Iterator
+from typing import Final
 
 from mxseal.decisions.checkup.facts import Facts
 from mxseal.decisions.checkup.wording import finding
@@ -9,6 +10,8 @@ from mxseal.standards.mta_sts import Mode
 from mxseal.vocabulary.findings import Finding
 from mxseal.vocabulary.observations import Security
 from mxseal.vocabulary.rejection import Rejection
+
+_MAX_TOGETHER: Final = 6
 
 
 def judge_tlsrpt(facts: Facts) -> Iterator[Finding]:
@@ -27,12 +30,27 @@ def judge_tlsrpt(facts: Facts) -> Iterator[Finding]:
             if facts.reachable_hosts:
                 yield _missing(facts, name, domain)
         case Rejection(rule="tlsrpt-record", text=records):
-            count = len(records.split("\n"))
-            yield finding("RPT003", name, f"{name} has {count} TLSRPT records")
+            texts = records.split("\n")
+            yield finding(
+                "RPT003",
+                name,
+                f"{name} has {len(texts)} TLSRPT records",
+                evidence=texts,
+                record=f"{name}. IN TXT {_together(texts, domain)}",
+            )
         case Rejection() as rejection:
             yield _broken(name, domain, rejection)
         case tlsrpt.Record():
             yield from _endpoints(facts, name)
+
+
+def _together(texts: list[str], domain: str) -> str:
+    """One record in the place of several, with the destinations of all, as a zone file has it."""
+    records = [record for text in texts if isinstance(record := tlsrpt.parse_record(text), tlsrpt.Record)]
+    destinations = list(dict.fromkeys(uri for record in records for uri in record.rua))
+    text = f"v=TLSRPTv1; rua={','.join(destinations[:_MAX_TOGETHER]) or f'mailto:tlsrpt@{domain}'}"
+    # RFC 1035 §3.3: a character-string has at most 255 octets; those of one record are joined.
+    return " ".join(f'"{text[at : at + 255]}"' for at in range(0, len(text), 255))
 
 
 def _missing(facts: Facts, name: str, domain: str) -> Finding:

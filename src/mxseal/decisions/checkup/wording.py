@@ -12,6 +12,9 @@ from mxseal.vocabulary.rejection import printable
 MAX_EVIDENCE: Final = 40
 """Lines; a domain with hundreds of bad records must not fill the screen."""
 
+_MAX_CURE: Final = 4000
+"""Characters of a line; a TLSA record with a whole certificate must not be cut."""
+
 
 def finding(
     id_: str,
@@ -44,7 +47,7 @@ def finding(
         severity=severity or entry.severity,
         subject=printable(subject, 260),
         sentence=printable(sentence, 1000),
-        cure="\n".join(printable(line, 1000) for line in cure.split("\n")),
+        cure="\n".join(printable(line, _MAX_CURE) for line in cure.split("\n")),
         section=entry.section,
         on=f"{on:%Y-%m-%d}" if on is not None else "",
         evidence=tuple(lines),
