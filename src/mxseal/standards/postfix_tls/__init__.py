@@ -27,8 +27,16 @@ checked: no blank, comma, colon or brace can get in through a name.
 
 A table's whole reply is a `Reply`: ``OK`` with such a policy, ``NOTFOUND``
 (ask the next table, then the default) or ``TEMP`` with a reason (mail waits).
+
+Newer Postfix and Sendmail are told the same in other words (`Dialect`, chosen
+by the name of the map that is asked), and what is asked is read by `parse_key`:
+
+    parse_key("[mx.example.com]:submission")    # NextHop | Rejection | None
+    with_sts(policy, domain, patterns, lines)   # StsPolicy | Rejection, for Postfix 3.10
 """
 
+from mxseal.standards.postfix_tls.dialects import Dialect, StsPolicy, dialect_of, with_sts
+from mxseal.standards.postfix_tls.keys import parse_key
 from mxseal.standards.postfix_tls.policy import (
     MAX_REPLY_OCTETS,
     SecurityLevel,
@@ -41,13 +49,18 @@ from mxseal.standards.postfix_tls.reply import NotFound, Ok, Reply, Temporary
 
 __all__ = [
     "MAX_REPLY_OCTETS",
+    "Dialect",
     "NotFound",
     "Ok",
     "Reply",
     "SecurityLevel",
+    "StsPolicy",
     "Temporary",
     "TlsPolicy",
+    "dialect_of",
     "match_of",
+    "parse_key",
     "parse_policy",
     "secure",
+    "with_sts",
 ]

@@ -4,6 +4,7 @@ from typing import Final
 
 import msgspec
 
+from mxseal.standards.postfix_tls.dialects import StsPolicy
 from mxseal.standards.postfix_tls.policy import TlsPolicy
 
 _MAX_REASON: Final = 200
@@ -12,7 +13,7 @@ _MAX_REASON: Final = 200
 class Ok(msgspec.Struct, frozen=True, tag="ok"):
     """The table has this policy."""
 
-    policy: TlsPolicy
+    policy: TlsPolicy | StsPolicy
 
     def __str__(self) -> str:
         return f"OK {self.policy}"
