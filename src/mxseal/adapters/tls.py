@@ -174,6 +174,7 @@ class Connection:
             # A parting close_notify where it can be had for nothing (RFC 8446 §6.1).
             with suppress(ssl.SSLError):
                 self._tls.unwrap()
+            # Here goes as well the alert that says why a handshake failed: it is the peer's due.
             with suppress(OSError):
                 self._writer.write(self._outgoing.read())
         self._writer.close()
@@ -201,11 +202,6 @@ class Connection:
                     self._incoming.write(data)
                 else:
                     self._incoming.write_eof()
-            except ssl.SSLError:
-                # The alert that says why is the peer's due.
-                with suppress(OSError):
-                    await self._flush()
-                raise
             else:
                 await self._flush()
                 return result
