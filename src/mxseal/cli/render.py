@@ -4,6 +4,7 @@ Everything fits into 80 columns where names allow it, and is at most 100 wide.
 Colour only says again what words and signs say.
 """
 
+import re
 import textwrap
 from collections import Counter
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from mxseal.decisions.checkup.judgement import (
     Seal,
     Sender,
     SenderView,
+    Standard,
     State,
 )
 from mxseal.vocabulary.findings import Finding, Severity
@@ -41,6 +43,7 @@ _SEALS: Final = {
     Seal.NONE: ("–", "dim"),
     Seal.UNKNOWN: ("?", "yellow"),
 }
+_STANDARDS: Final = {Standard.DANE: "DANE", Standard.MTA_STS: "MTA-STS"}
 _FATES: Final = {
     Fate.DELIVERED: "green",
     Fate.PARTLY: "bold red",
@@ -57,6 +60,7 @@ _WIDEST: Final = 100
 _SIGNS: Final = 2 + 4 + 2 + 8 + 10 + 6 + 9
 """Columns between the name and what is said of the certificate."""
 _COLUMNS: Final = 2 + _SIGNS + len("certificate")
+_TLSA: Final = re.compile(r"(?:TLSA )?[0-3] [01] [0-2] [0-9a-f]+…?")
 _DAY: Final = timedelta(days=1)
 _INDENT: Final = "  "
 _EVIDENCE: Final = 6
@@ -107,10 +111,18 @@ def _title(judgement: Judgement, width: int) -> "Text":
         for severity in Severity
         if counts[severity]
     ]
-    state = judgement.state.value.upper()
+    state = _state(judgement)
     tail = f"  ({', '.join(words)})" if words else ""
     gap = max(2, width - len(name) - len(state) - len(tail))
     return _text((name, "bold"), " " * gap, (state, _STATES[judgement.state]), (tail, "dim"))
+
+
+def _state(judgement: Judgement) -> str:
+    """In capitals, and by what the domain is sealed: who does not know that is not bound by it."""
+    if judgement.state is not State.SEALED:
+        return judgement.state.value.upper()
+    by = " and ".join(_STANDARDS[standard] for standard in judgement.sealed_by)
+    return f"SEALED by {by}" if by else "NO MAIL"
 
 
 def _noun(noun: str, count: int) -> str:
@@ -194,8 +206,10 @@ def _short(name: str, longest: int) -> str:
 
 
 def _wrapped(text: str, width: int) -> list[str]:
-    """Lines of at most `width`; a word that is longer, for instance a URL, stays whole."""
-    return textwrap.wrap(text, max(30, width), break_on_hyphens=False, break_long_words=False) or [""]
+    """Lines of at most `width`; a word that is longer, for instance a URL, stays whole, and so does a TLSA record."""
+    kept = _TLSA.sub(lambda found: found[0].replace(" ", "\xa0"), text)
+    parts = textwrap.wrap(kept, max(30, width), break_on_hyphens=False, break_long_words=False)
+    return [part.replace("\xa0", " ") for part in parts] or [""]
 
 
 # --- findings ----------------------------------------------------------------------------------------

@@ -15,9 +15,11 @@ from checkup_scene import (
     POLICY,
     RSA1,
     Scene,
+    handshake,
     tlsa,
 )
 
+from mxseal.cli.render import lines
 from mxseal.decisions.checkup import Fate, Named, Protection, Sender
 from mxseal.lab.ca import Flaw
 from mxseal.vocabulary.observations import (
@@ -108,6 +110,14 @@ def bogus(scene):
     scene.bogus.append("example.com")
 
 
+def unsigned_domain_with_signed_hosts(scene):
+    scene.secure[:] = ["mx1.example.com", "mx2.example.com", "_tcp.mx1.example.com", "_tcp.mx2.example.com"]
+
+
+def mute_inside_tls(scene):
+    scene.everywhere(handshake(CERT1, ehlo_again=False))
+
+
 def mx_fails(scene):
     scene.failing.append("example.com MX")
 
@@ -143,6 +153,8 @@ def addresses_fail(scene):
         (null_mx, "returned", "returned", "returned"),
         (gone, "returned", "returned", "returned"),
         (bogus, WAITS, "unknown", "unknown"),
+        (unsigned_domain_with_signed_hosts, TLS, SEALED, TLS),
+        (mute_inside_tls, WAITS, WAITS, CLEAR),
         (mx_fails, WAITS, WAITS, WAITS),
         (no_address, "returned", "returned", "returned"),
         (addresses_fail, WAITS, WAITS, WAITS),
@@ -169,6 +181,25 @@ def test_the_sentence_names_the_host_that_failed_before():
     assert [host.fate for host in view.hosts] == [Fate.DEFERRED, Fate.DELIVERED]
 
 
+@pytest.mark.parametrize(
+    ("spoil", "seals", "title"),
+    [
+        (well_kept, ["dane", "mta-sts"], "SEALED by DANE and MTA-STS"),
+        (Scene.without_tlsa, ["mta-sts"], "SEALED by MTA-STS  (1 note)"),
+        (not_in_policy_but_testing, ["dane"], "SEALED by DANE  ("),
+        (null_mx, [], "NO MAIL  (1 note)"),
+        (mismatch_at_all, [], "BROKEN  ("),
+        (Scene.without_policies, [], "OPEN  ("),
+    ],
+)
+def test_the_title_says_by_what_a_domain_is_sealed(spoil, seals, title):
+    scene = Scene()
+    spoil(scene)
+    judgement = scene.judge()
+    assert list(judgement.sealed_by) == seals
+    assert title in next(lines(judgement, 80)).plain
+
+
 def cure_of(scene, id_):
     (finding,) = [finding for finding in scene.judge().findings if finding.id == id_]
     return finding.cure
@@ -180,7 +211,7 @@ def test_the_cure_of_a_mismatch_is_the_record_of_the_key_in_use():
     record, condition, command = cure_of(scene, "DANE008").split("\n")
     assert record == f"_25._tcp.mx2.example.com. IN TLSA {tlsa(CERT2)}"
     assert "only if that is the host's own key" in condition
-    assert command == "mxseal dane tlsa cert.pem --name mx2.example.com"
+    assert command == "mxseal dane tlsa cert.pem --mtype 1 --name mx2.example.com"
 
 
 def test_the_cure_has_a_record_for_each_kind_of_key():

@@ -24,7 +24,7 @@ from datetime import datetime
 from typing import Final
 
 from mxseal.decisions.checkup.catalogue import CATALOGUE, Entry
-from mxseal.decisions.checkup.cross import judge_whole
+from mxseal.decisions.checkup.cross import judge_whole, seals
 from mxseal.decisions.checkup.dane import judge_dane
 from mxseal.decisions.checkup.dnssec import judge_dnssec
 from mxseal.decisions.checkup.facts import Facts, gather_facts
@@ -41,6 +41,7 @@ from mxseal.decisions.checkup.judgement import (
     Seal,
     Sender,
     SenderView,
+    Standard,
     State,
 )
 from mxseal.decisions.checkup.mta_sts import judge_mta_sts
@@ -68,6 +69,7 @@ __all__ = [
     "Seal",
     "Sender",
     "SenderView",
+    "Standard",
     "State",
     "judge",
     "needs_action",
@@ -93,9 +95,11 @@ def judge(evidence: Evidence, now: datetime, *, roots: Roots, previous: Evidence
     facts = gather_facts(evidence, now, roots, previous)
     findings = _findings(facts)
     overview, hosts = summarize(facts)
+    state = _state(findings)
     return Judgement(
         domain=evidence.domain,
-        state=_state(findings),
+        state=state,
+        sealed_by=seals(facts) if state is State.SEALED else (),
         observed_at=evidence.at,
         judged_at=now,
         findings=tuple(findings),

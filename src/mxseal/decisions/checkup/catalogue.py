@@ -50,7 +50,7 @@ _NEW_ID: Final = '\nand then, so that senders notice:\n{record_name}. IN TXT "v=
 
 _OWN_KEY: Final = (
     "but only if that is the host's own key, and nobody's in between; on the host this prints the same:\n"
-    "mxseal dane tlsa cert.pem --name {host}"
+    "mxseal dane tlsa cert.pem --mtype {mtype} --name {host}"
 )
 """What was seen from here came without authentication, or else there would be no finding."""
 

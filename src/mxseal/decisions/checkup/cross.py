@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from mxseal.decisions.checkup.facts import Facts
+from mxseal.decisions.checkup.judgement import Standard
 from mxseal.decisions.checkup.wording import finding, listed
 from mxseal.vocabulary.findings import Finding
 from mxseal.vocabulary.observations import StarttlsNotOffered, StarttlsRefused, TlsaState
@@ -12,7 +13,7 @@ def judge_whole(facts: Facts) -> Iterator[Finding]:
     """Whether anything obliges senders at all."""
     if facts.evidence.mx.failed or not facts.reachable_hosts:
         return
-    if facts.enforced_policy is not None or sealed_by_dane(facts):
+    if seals(facts):
         return
     if not any(host.handshakes for host in facts.reachable_hosts) and _is_without_starttls(facts):
         return  # TLS003 comes first: no policy can be introduced before there is TLS
@@ -21,6 +22,14 @@ def judge_whole(facts: Facts) -> Iterator[Finding]:
         facts.domain,
         f"whoever sits in the path can read and take mail to {facts.domain}: {_why(facts)}",
     )
+
+
+def seals(facts: Facts) -> tuple[Standard, ...]:
+    """The standards that oblige those senders who know them, as far as mail to the domain exists."""
+    if facts.evidence.mx.failed or not facts.reachable_hosts:
+        return ()
+    dane = (Standard.DANE,) if sealed_by_dane(facts) else ()
+    return (*dane, Standard.MTA_STS) if facts.enforced_policy is not None else dane
 
 
 def sealed_by_dane(facts: Facts) -> bool:

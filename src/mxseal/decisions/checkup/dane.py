@@ -153,8 +153,15 @@ def _mismatch(facts: Facts, host: HostFacts, unsent: list[tuple[TlsaData, Certif
         id_, what = _why_all(host)
     else:
         id_, what = _why_some(host)
+    records = right_records(host)
     yield finding(
-        id_, host.name, what, evidence=dict.fromkeys(lines), host=base_of(host), tlsa=right_lines(host)
+        id_,
+        host.name,
+        what,
+        evidence=dict.fromkeys(lines),
+        host=base_of(host),
+        tlsa=right_lines(host, records),
+        mtype=max((record.matching_type for record in records), default=1),
     )
 
 

@@ -43,6 +43,13 @@ class Sender(StrEnum):
     """Uses TLS if it is offered, whoever answers."""
 
 
+class Standard(StrEnum):
+    """What can oblige a sender to authenticate."""
+
+    DANE = "dane"
+    MTA_STS = "mta-sts"
+
+
 class Fate(StrEnum):
     """What becomes of a mail."""
 
@@ -148,6 +155,8 @@ class Judgement(msgspec.Struct, frozen=True, kw_only=True):
 
     domain: HostName
     state: State
+    sealed_by: tuple[Standard, ...] = ()
+    """If it is sealed: by what.  Senders that know none of these are not bound; empty for a null MX."""
     observed_at: datetime
     judged_at: datetime
     findings: tuple[Finding, ...]

@@ -62,7 +62,8 @@ def _record(facts: Facts) -> Iterator[Finding]:
             yield _broken_record(facts, name, near[0])
         case mta_sts.NoRecord():
             if facts.reachable_hosts:
-                yield _about_record(facts, "STS001", domain, f"{domain} has no MTA-STS record")
+                what = "has no MTA-STS record, so senders without DANE (Gmail) are free to trust anybody"
+                yield _about_record(facts, "STS001", domain, f"{domain} {what}")
         case Rejection(rule="sts-text-record", text=records):
             texts = records.split("\n")
             yield _about_record(facts, "STS004", name, f"{name} has {len(texts)} MTA-STS records", texts)

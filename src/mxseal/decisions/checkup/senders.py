@@ -144,11 +144,11 @@ def _seen_by(sender: Sender, host: HostFacts) -> tuple[SessionFacts, ...]:
     return (*host.first_sessions, *(s for s in host.handshakes if s not in host.first_sessions))
 
 
-_MUTE: Final = _Attempt(Fate.DEFERRED, Protection.NONE, "EHLO is not answered inside of TLS")
+_NO_EHLO: Final = "EHLO is not answered inside of TLS"
+_MUTE: Final = _Attempt(Fate.DEFERRED, Protection.NONE, _NO_EHLO)
 
 
 def _try_dane(facts: Facts, host: HostFacts, session: SessionFacts) -> _Attempt:
-    del facts
     if host.state is not TlsaState.FOUND:
         return _opportunistic(session)
     if session.handshake is None:
@@ -158,6 +158,10 @@ def _try_dane(facts: Facts, host: HostFacts, session: SessionFacts) -> _Attempt:
     match session.dane:
         case Verified(record=record):
             words = f"by TLS; the certificate matches TLSA {short(record)}"
+            if not facts.mx_is_proved:
+                # Who forges the MX records chooses the host, and has a certificate for that one.
+                words += ", but the MX records are not signed"
+                return _Attempt(Fate.DELIVERED, Protection.ENCRYPTED, words)
             return _Attempt(Fate.DELIVERED, Protection.AUTHENTICATED, words)
         case Mismatch():
             kind = f"{session.leaf.key_kind} " if session.leaf is not None else ""
@@ -201,6 +205,10 @@ _TRY: Final[dict[Sender, Try]] = {
 def _opportunistic(session: SessionFacts) -> _Attempt:
     """TLS if it is offered, whoever answers, and else in the clear (RFC 7435)."""
     match session.session.outcome:
+        case Handshake(ehlo_again=False):
+            return _Attempt(
+                Fate.DELIVERED, Protection.CLEAR, f"in the clear, after TLS has failed: {_NO_EHLO}"
+            )
         case Handshake(version=version):
             return _Attempt(
                 Fate.DELIVERED, Protection.ENCRYPTED, f"by {version}, to whoever answers, unchecked"
