@@ -51,39 +51,41 @@ SIGNED = (".", "test.", "leaf.test.")
 class World:
     """Stands in for the transport: answers from signed zones as a recursive resolver with CD would."""
 
-    def __init__(self) -> None:
+    def __init__(self, content: dict[str, str] = CONTENT, signed: tuple[str, ...] = SIGNED) -> None:
+        self.content, self.signed = content, signed
+        self.servers: tuple[Server, ...] = ((LOOPBACK, 53),)
         self.asked: list[tuple[str, str]] = []
         self.change: Callable[[dns.message.Message], object] = lambda message: None
         self.silent: set[tuple[str, str]] = set()
         self.rcodes: dict[tuple[str, str], int] = {}
         self.authentic = False
-        self._zones: dict[dns.name.Name, dns.zone.Zone] = {}
-        self._keys = {name: ed25519.Ed25519PrivateKey.generate() for name in SIGNED}
+        self.zones: dict[dns.name.Name, dns.zone.Zone] = {}
+        self._keys = {name: ed25519.Ed25519PrivateKey.generate() for name in signed}
         self.sign(SECONDS)
-        key = self._dnskey(".")
+        key = self.dnskey(".")
         self.anchors = TrustAnchors({dns.name.root: (dns.dnssec.make_ds(".", key, "SHA256"),)})
 
-    def _dnskey(self, name: str):
+    def dnskey(self, name: str):
         return dns.dnssec.make_dnskey(self._keys[name].public_key(), "ED25519", flags=257)
 
     def sign(self, now: int) -> None:
         """Sign everything for a day before and ten days after `now`."""
-        for name in reversed(CONTENT):
-            self._zones[dns.name.from_text(name)] = self._make(name, now)
+        for name in reversed(self.content):
+            self.zones[dns.name.from_text(name)] = self.make(name, now)
 
-    def _make(self, name: str, now: int) -> dns.zone.Zone:
-        text = f"$TTL 300\n@ SOA ns.test. h.test. 7 1 1 1 60\n@ NS ns.test.\n{CONTENT[name]}"
-        for child in CONTENT:
+    def make(self, name: str, now: int) -> dns.zone.Zone:
+        text = f"$TTL 300\n@ SOA ns.test. h.test. 7 1 1 1 60\n@ NS ns.test.\n{self.content[name]}"
+        for child in self.content:
             parent = child.partition(".")[2] or "."
             if child != "." and parent == name:
                 text += f"{child} NS ns.test.\n"
-                if child in SIGNED:
-                    text += f"{child} DS {dns.dnssec.make_ds(child, self._dnskey(child), 'SHA256')}\n"
+                if child in self.signed:
+                    text += f"{child} DS {dns.dnssec.make_ds(child, self.dnskey(child), 'SHA256')}\n"
         zone = dns.zone.from_text(text, name, relativize=False, check_origin=False)
-        if name in SIGNED:
+        if name in self.signed:
             dns.dnssec.sign_zone(
                 zone,
-                keys=[(self._keys[name], self._dnskey(name))],
+                keys=[(self._keys[name], self.dnskey(name))],
                 inception=now - 86400,
                 expiration=now + 864000,
             )
@@ -111,10 +113,10 @@ class World:
         return message
 
     def _answer(self, message, name, rdtype) -> None:
-        origin = max((zone for zone in self._zones if name.is_subdomain(zone)), key=len)
+        origin = max((zone for zone in self.zones if name.is_subdomain(zone)), key=len)
         if rdtype == dns.rdatatype.DS and name == origin != dns.name.root:
-            origin = max((zone for zone in self._zones if name.parent().is_subdomain(zone)), key=len)
-        zone = self._zones[origin]
+            origin = max((zone for zone in self.zones if name.parent().is_subdomain(zone)), key=len)
+        zone = self.zones[origin]
         found = zone.get_rrset(name, rdtype)
         alias = zone.get_rrset(name, dns.rdatatype.CNAME)
         if found is not None:

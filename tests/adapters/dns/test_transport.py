@@ -1,6 +1,7 @@
 """Servers on loopback that lie, fall silent, cut short or send rubbish."""
 
 import asyncio
+import struct
 from contextlib import AsyncExitStack
 
 import dns.flags
@@ -13,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mxseal.adapters.dns.transport import Flags, NoReply, Reply, Transport, _matching
+from mxseal.adapters.dns.transport import MAX_RECORDS, Flags, NoReply, Query, Reply, Transport, _matching
 from mxseal.vocabulary.names import Address
 
 NAME = dns.name.from_text("mail.leaf.test.")
@@ -185,35 +186,38 @@ def test_trouble_over_tcp_is_a_value(ask, tcp):
     assert "TCP" in reply.reason
 
 
+def sent(query: Query) -> dns.message.Message:
+    """As dnspython reads it."""
+    return dns.message.from_wire(query.wire)
+
+
 def test_letters_may_be_mixed_against_forgers(ask):
     reply, _ = ask(good, randomize_case=True)
     assert address_of(reply) == "192.0.2.1"
 
     long = "abcdefghijklmnopqrstuvwxyz." * 5 + "test."
 
-    async def mixed():
-        query = Transport([], randomize_case=True)._question(
-            dns.name.from_text(long), dns.rdatatype.A, Flags()
-        )
-        return query.question[0].name
-
-    name = asyncio.run(mixed())
+    name = sent(Query.make(dns.name.from_text(long), dns.rdatatype.A, randomize_case=True)).question[0].name
     assert name == dns.name.from_text(long)
     assert name.labels != dns.name.from_text(long).labels
 
 
 def test_what_is_asked():
-    transport = Transport([])
-    query = transport._question(NAME, dns.rdatatype.A, Flags())
+    query = sent(Query.make(NAME, dns.rdatatype.A))
+    assert (query.question[0].name, query.question[0].rdtype) == (NAME, dns.rdatatype.A)
     assert query.flags & dns.flags.CD
     assert query.flags & dns.flags.RD
     assert not query.flags & dns.flags.AD
     assert query.ednsflags & dns.flags.DO
     assert query.payload == 1232
-    direct = transport._question(NAME, dns.rdatatype.A, Flags(recursion=False, dnssec_ok=False))
+    flags = Flags(recursion=False, dnssec_ok=False, checking_disabled=False, authentic_data=True)
+    direct = sent(Query.make(NAME, dns.rdatatype.TLSA, flags))
+    assert direct.question[0].rdtype == dns.rdatatype.TLSA
     assert not direct.flags & dns.flags.RD
+    assert not direct.flags & dns.flags.CD
+    assert direct.flags & dns.flags.AD
     assert not direct.ednsflags & dns.flags.DO
-    ids = {transport._question(NAME, dns.rdatatype.A, Flags()).id for _ in range(50)}
+    ids = {sent(Query.make(NAME, dns.rdatatype.A)).id for _ in range(50)}
     assert len(ids) > 40
 
 
@@ -222,8 +226,8 @@ def test_without_servers_there_is_no_answer():
     assert isinstance(reply, NoReply)
 
 
-QUERY = dns.message.make_query(NAME, "A", want_dnssec=True)
-GENUINE = good(QUERY.to_wire())[0]
+QUERY = Query.make(NAME, dns.rdatatype.A)
+GENUINE = good(QUERY.wire)[0]
 
 
 @given(st.data())
@@ -239,5 +243,59 @@ def test_no_octets_raise(data):
 
 @given(st.binary(max_size=300))
 def test_no_rubbish_raises(rubbish):
-    found = _matching(QUERY.id.to_bytes(2) + b"\x80" + rubbish, QUERY)
+    found = _matching(QUERY.wire[:2] + b"\x80" + rubbish, QUERY)
     assert found is None or isinstance(found, str | dns.message.Message)
+
+
+@pytest.mark.parametrize(
+    ("counts", "owner"),
+    [
+        ((1, MAX_RECORDS + 1, 0, 0), b"\xc0\x0c"),
+        ((1, 0, MAX_RECORDS, 1), b"\xc0\x0c"),
+    ],
+)
+def test_replies_with_thousands_of_records_are_not_even_read(counts, owner):
+    record = owner + b"\0\1\0\1\0\0\1\0\0\4\1\2\3\4"
+    wire = QUERY.wire
+    reply = wire[:2] + b"\x80\0" + struct.pack("!4H", *counts) + QUERY.question + record * sum(counts[1:])
+    assert _matching(reply, QUERY) == f"a reply with more than {MAX_RECORDS} records"
+    fewer = (
+        wire[:2]
+        + b"\x80\0"
+        + struct.pack("!4H", 1, MAX_RECORDS, 0, 0)
+        + QUERY.question
+        + record * MAX_RECORDS
+    )
+    assert isinstance(_matching(fewer, QUERY), dns.message.Message)
+
+
+def test_a_reply_has_one_question():
+    wire = QUERY.wire
+    assert (
+        _matching(wire[:2] + b"\x80\0" + struct.pack("!4H", 2, 0, 0, 0) + QUERY.question * 2, QUERY) is None
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "matches"),
+    [
+        (lambda wire: wire, True),
+        (lambda wire: wire.replace(b"mail", b"MAIL"), True),  # a server may change letters
+        (lambda wire: wire.replace(b"\4mail", b"\4mai1"), False),
+        (lambda wire: wire.replace(b"\4mail\4leaf", b"\x09mail\4leaf"), False),
+        (lambda wire: wire.replace(b"test\0\0\1\0\1", b"test\0\0\1\0\3"), False),
+        (lambda wire: wire.replace(b"test\0\0\1\0\1", b"test\0\0\x0f\0\1"), False),
+        (lambda wire: wire[:20], False),
+    ],
+)
+def test_which_question_a_reply_repeats(change, matches):
+    assert QUERY.is_asked_in(change(GENUINE)) is matches
+    root = Query.make(dns.name.root, dns.rdatatype.NS)
+    assert root.is_asked_in(root.wire)
+    assert not root.is_asked_in(GENUINE)
+
+
+def test_mixed_letters_must_come_back_as_they_went():
+    query = Query(b"", b"\4MaiL\4leaf\4tEst\0\0\1\0\1")
+    assert query.is_asked_in(bytes(12) + query.question)
+    assert not query.is_asked_in(bytes(12) + query.question.lower())

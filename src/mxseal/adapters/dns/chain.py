@@ -8,7 +8,6 @@ another's.
 """
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Callable, Coroutine
 from datetime import datetime
 from typing import Final
@@ -23,6 +22,7 @@ import msgspec
 from mxseal.adapters.dns.anchors import TrustAnchors
 from mxseal.adapters.dns.convert import name_text
 from mxseal.adapters.dns.denial import Denied, Unproved
+from mxseal.adapters.dns.kept import Kept
 from mxseal.adapters.dns.sections import covering_dname, rrset_of, signatures_of, signed_denials
 from mxseal.adapters.dns.signatures import (
     Budget,
@@ -39,11 +39,16 @@ from mxseal.adapters.dns.signatures import (
 from mxseal.adapters.dns.transport import NoReply, Reply, Transport, server_text
 from mxseal.vocabulary.observations import Security, ZoneProof
 
-MAX_STEPS_KEPT: Final = 20_000
+MAX_OCTETS_KEPT: Final = 1 << 25
+_STEP_OCTETS: Final = 1000
+"""What a step and a key take in memory, roughly, beside the key's own octets."""
 _LONGEST_KEPT: Final = 86_400
 _BOGUS_KEPT: Final = 10
 """Seconds that a broken step is remembered, so that broken zones do not cost a walk for each question."""
 _MAX_DS: Final = 16
+MAX_FRESH_STEPS: Final = 64
+"""Steps that one question may cost beyond those that are remembered, aliases included: an attacker's names
+may have more than a hundred labels, each of them worth a lookup."""
 
 
 class Zone(msgspec.Struct, frozen=True):
@@ -75,6 +80,15 @@ class NoCut(msgspec.Struct, frozen=True):
 Step = Zone | NoCut
 
 
+class Walk:
+    """How many fresh steps one question may still cause."""
+
+    __slots__ = ("left",)
+
+    def __init__(self) -> None:
+        self.left = MAX_FRESH_STEPS
+
+
 def failure(what: str, reply: Reply | NoReply) -> str | None:
     """Why a reply cannot be used at all, or None."""
     if isinstance(reply, NoReply):
@@ -92,15 +106,16 @@ class Chain:
         self._transport = transport
         self._anchors = anchors
         self._now = now
-        self._kept: OrderedDict[dns.name.Name, Step] = OrderedDict()
+        self._kept: Kept[dns.name.Name, Step] = Kept(MAX_OCTETS_KEPT)
         self._running: dict[dns.name.Name, asyncio.Task[Step]] = {}
 
     def anchor_of(self, name: dns.name.Name) -> dns.name.Name | None:
         """The trusted zone from which the walk to `name` begins."""
         return self._anchors.closest(name)
 
-    async def zone_of(self, name: dns.name.Name) -> Zone:
+    async def zone_of(self, name: dns.name.Name, walk: Walk | None = None) -> Zone:
         """The deepest zone at or above `name`, or the first that is not secure."""
+        walk = walk or Walk()
         anchor = self._anchors.closest(name)
         if anchor is None:
             return Zone(
@@ -114,6 +129,11 @@ class Chain:
                 break
             child = name.split(depth)[1]
             parent = zone
+            if self._remembered(child) is None:
+                walk.left -= 1
+                if walk.left < 0:
+                    reason = f"more than {MAX_FRESH_STEPS} steps on the way to {name_text(name)}"
+                    return self._broken(parent, child, Security.INDETERMINATE, reason)
             step = await self._step(child, lambda parent=parent, child=child: self._descend(parent, child))  # type: ignore[misc]
             if isinstance(step, Zone):
                 zone = step
@@ -124,12 +144,9 @@ class Chain:
     # --- remembering ---
 
     async def _step(self, name: dns.name.Name, make: Callable[[], Coroutine[None, None, Step]]) -> Step:
-        kept = self._kept.get(name)
+        kept = self._remembered(name)
         if kept is not None:
-            if kept.kept_until > self._seconds():
-                self._kept.move_to_end(name)
-                return kept
-            del self._kept[name]
+            return kept
         task = self._running.get(name)
         if task is None or task.done() or task.get_loop() is not asyncio.get_running_loop():
             task = asyncio.create_task(self._make(name, make))
@@ -137,15 +154,22 @@ class Chain:
         # Shielded: who waits may give up, and the others still get the result.
         return await asyncio.shield(task)
 
+    def _remembered(self, name: dns.name.Name) -> Step | None:
+        kept = self._kept.get(name)
+        # The upper bound is for a clock that was set back.
+        if kept is not None and not 0 < kept.kept_until - self._seconds() <= _LONGEST_KEPT:
+            self._kept.drop(name)
+            return None
+        return kept
+
     async def _make(self, name: dns.name.Name, make: Callable[[], Coroutine[None, None, Step]]) -> Step:
         try:
             step = await make()
         finally:
             self._running.pop(name, None)
         if step.kept_until > self._seconds():
-            self._kept[name] = step
-            while len(self._kept) > MAX_STEPS_KEPT:
-                self._kept.popitem(last=False)
+            keys = step.keys if isinstance(step, Zone) else ()
+            self._kept.put(name, step, _STEP_OCTETS + sum(len(key.key) + _STEP_OCTETS for key in keys))
         return step
 
     def _seconds(self) -> int:
@@ -182,9 +206,30 @@ class Chain:
             if rrset is not None:
                 # A name that is an alias is no delegation (RFC 2181 §10.1), and nothing is below a DNAME.
                 result = self._verify(parent, message, rrset, budget)
-                if isinstance(result, Verified):
-                    return NoCut(ends=rrset is dname, kept_until=self._seconds() + result.ttl)
+                if isinstance(result, Unverified):
+                    continue
+                encloser = result.closest_encloser
+                if encloser is None or (
+                    rrset is alias and self._stands_in(child, encloser, parent, message, budget)
+                ):
+                    return NoCut(ends=rrset is dname, kept_until=self._until(result.ttl))
         return self._undelegated(parent, child, reply, budget)
+
+    def _stands_in(
+        self,
+        child: dns.name.Name,
+        encloser: dns.name.Name,
+        parent: Zone,
+        message: dns.message.Message,
+        budget: Budget,
+    ) -> bool:
+        """Whether the wildcard below `encloser` rightly stands in for the name.
+
+        Without the proof, a wildcard's CNAME under the name of a delegation would hide the delegation.
+        """
+        signed = signed_denials(message, parent.name, parent.keys, now=self._seconds(), budget=budget)
+        proof = signed.prove_expansion(child, encloser)
+        return not isinstance(proof, Unproved) and not proof.weak
 
     async def _delegated(
         self,
@@ -254,6 +299,8 @@ class Chain:
             algorithm = algorithm_name(key.algorithm)
             proof = ZoneProof(name_text(name), Security.SECURE, f"{label} → DNSKEY {key.key_id()}", algorithm)
             expires = min(parent.expires, result.expires)
+            # No longer than the chain above it holds: then that is walked anew, and this with it.
+            ttl = min(ttl, result.ttl, expires - self._seconds())
             return Zone(
                 name,
                 Security.SECURE,
@@ -261,7 +308,7 @@ class Chain:
                 published,
                 (*parent.proofs, proof),
                 expires,
-                self._until(min(ttl, result.ttl)),
+                self._until(ttl),
             )
         return self._broken(parent, name, Security.BOGUS, reason, reply.extended_errors)
 
@@ -288,7 +335,7 @@ class Chain:
             (),
             (*parent.proofs, proof),
             parent.expires,
-            self._until(ttl),
+            self._until(min(ttl, parent.expires - self._seconds())),
         )
 
     def _broken(

@@ -1,7 +1,6 @@
 """The validating stub: one question, its aliases followed, each step proved."""
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Final
@@ -21,9 +20,10 @@ import msgspec
 
 from mxseal.adapters.clock import SystemClock
 from mxseal.adapters.dns.anchors import TrustAnchors
-from mxseal.adapters.dns.chain import Chain, Zone, failure
+from mxseal.adapters.dns.chain import Chain, Walk, Zone, failure
 from mxseal.adapters.dns.convert import name_text, to_name, to_records
 from mxseal.adapters.dns.denial import Denied, Unproved
+from mxseal.adapters.dns.kept import Kept
 from mxseal.adapters.dns.sections import (
     covering_dname,
     denials_of,
@@ -33,7 +33,20 @@ from mxseal.adapters.dns.sections import (
 )
 from mxseal.adapters.dns.signatures import Budget, Unverified, verify_rrset
 from mxseal.adapters.dns.transport import NoReply, Reply, Server, Transport
-from mxseal.vocabulary.observations import Alias, Answer, Outcome, RecordType, Security, ZoneProof
+from mxseal.vocabulary.observations import (
+    AddressData,
+    Alias,
+    Answer,
+    MxData,
+    OtherData,
+    Outcome,
+    RecordData,
+    RecordType,
+    Security,
+    TextData,
+    TlsaData,
+    ZoneProof,
+)
 
 Cname = dns.rdtypes.ANY.CNAME.CNAME
 Dname = dns.rdtypes.ANY.DNAME.DNAME
@@ -42,7 +55,11 @@ SYSTEM_NOW: Final = SystemClock().now
 
 MAX_ALIASES: Final = 12
 """CNAME and DNAME steps that are followed; unbound stops at 11, BIND at 16."""
-MAX_ANSWERS_KEPT: Final = 20_000
+MAX_OCTETS_KEPT: Final = 1 << 26
+_ANSWER_OCTETS: Final = 2000
+"""What an answer takes in memory, roughly, beside its records."""
+MAX_TIMEOUTS: Final = 6
+"""A whole answer, aliases and chain included, may take so many times the limit for one question."""
 _LONGEST_KEPT: Final = 86_400
 _NEVER: Final = 1 << 62
 
@@ -74,6 +91,13 @@ class Judged(msgspec.Struct, frozen=True):
     extended_errors: tuple[str, ...] = ()
 
 
+class Effort(msgspec.Struct, frozen=True):
+    """What one question may still cost."""
+
+    budget: Budget
+    walk: Walk
+
+
 class ValidatingResolver:
     """Satisfies `journeys.ports.Resolver` with proofs of its own.
 
@@ -81,9 +105,9 @@ class ValidatingResolver:
         servers: recursive resolvers that pass DNSSEC records on; asked in this order, with fail-over.
         anchors: where trust begins; the root's keys as IANA publishes them by default.
         timeout: seconds for one question to the servers, fail-over and TCP included; an answer needs
-            several such questions, most of them once per zone.
+            several such questions, most of them once per zone, and gets `MAX_TIMEOUTS` times as long.
         now: the time, UTC and aware.
-        keep: how many answers are remembered, each as long as its TTL allows; 0 switches that off.
+        keep: how many octets of answers are remembered, each as long as its TTL allows; 0 switches that off.
 
     It holds no sockets between questions, so it needs no closing.
     """
@@ -95,14 +119,14 @@ class ValidatingResolver:
         anchors: TrustAnchors | None = None,
         timeout: float = 5.0,
         now: Callable[[], datetime] = SYSTEM_NOW,
-        keep: int = MAX_ANSWERS_KEPT,
+        keep: int = MAX_OCTETS_KEPT,
         transport: Transport | None = None,
     ) -> None:
         self.transport = transport or Transport(servers, timeout=timeout)
         self._now = now
         self._chain = Chain(self.transport, anchors or TrustAnchors.for_root(), now)
-        self._keep = keep
-        self._kept: OrderedDict[tuple[dns.name.Name, RecordType], tuple[int, Answer]] = OrderedDict()
+        self._limit = timeout * MAX_TIMEOUTS
+        self._kept: Kept[tuple[dns.name.Name, RecordType], tuple[int, Answer]] = Kept(keep)
         self._running: dict[tuple[dns.name.Name, RecordType], asyncio.Task[Answer]] = {}
 
     async def resolve(self, name: str, record_type: RecordType) -> Answer:
@@ -117,9 +141,9 @@ class ValidatingResolver:
         if kept is not None:
             until, answer = kept
             left = until - self._seconds()
-            if left > 0:
+            if 0 < left <= answer.ttl:  # the upper bound is for a clock that was set back
                 return msgspec.structs.replace(answer, ttl=left)
-            del self._kept[key]
+            self._kept.drop(key)
         task = self._running.get(key)
         if task is None or task.done() or task.get_loop() is not asyncio.get_running_loop():
             task = asyncio.create_task(self._resolve_and_keep(key))
@@ -128,13 +152,21 @@ class ValidatingResolver:
 
     async def _resolve_and_keep(self, key: tuple[dns.name.Name, RecordType]) -> Answer:
         try:
-            answer = await self._resolve(*key)
+            async with asyncio.timeout(self._limit):
+                answer = await self._resolve(*key)
+        except TimeoutError:
+            return Answer(
+                name_text(key[0]),
+                key[1],
+                Outcome.FAILED,
+                Security.INDETERMINATE,
+                reason=f"not finished within {self._limit:g} seconds",
+            )
         finally:
             self._running.pop(key, None)
-        if self._keep and answer.ttl > 0 and not answer.failed:
-            self._kept[key] = (self._seconds() + answer.ttl, answer)
-            while len(self._kept) > self._keep:
-                self._kept.popitem(last=False)
+        if answer.ttl > 0 and not answer.failed:
+            size = _ANSWER_OCTETS + sum(map(_octets, answer.records))
+            self._kept.put(key, (self._seconds() + answer.ttl, answer), size)
         return answer
 
     def _seconds(self) -> int:
@@ -144,12 +176,12 @@ class ValidatingResolver:
 
     async def _resolve(self, asked: dns.name.Name, record_type: RecordType) -> Answer:
         rdtype = dns.rdatatype.from_text(record_type)
-        budget = Budget()
+        effort = Effort(Budget(), Walk())
         aliases: list[Alias] = []
         errors: list[str] = []
         name, security, ttl, expires = asked, Security.SECURE, _LONGEST_KEPT, _NEVER
         while True:
-            step = await self._judge(name, rdtype, budget)
+            step = await self._judge(name, rdtype, effort)
             security = weakest(security, step.security)
             ttl, expires = min(ttl, step.ttl), min(expires, step.expires)
             errors += [error for error in step.extended_errors if error not in errors]
@@ -190,7 +222,7 @@ class ValidatingResolver:
 
     # --- one step ---
 
-    async def _judge(self, name: dns.name.Name, rdtype: dns.rdatatype.RdataType, budget: Budget) -> Judged:
+    async def _judge(self, name: dns.name.Name, rdtype: dns.rdatatype.RdataType, effort: Effort) -> Judged:
         what = f"{name_text(name)} {dns.rdatatype.to_text(rdtype)}"
         reply = await self.transport.ask(name, rdtype)
         failed = failure(what, reply)
@@ -204,14 +236,16 @@ class ValidatingResolver:
         answer = reply.message.answer
         direct = rrset_of(answer, name, rdtype)
         alias = rrset_of(answer, name, dns.rdatatype.CNAME)
-        dname = covering_dname(answer, name)
+        # Not from above the trust anchor, where nothing may be proved and all be forged.
+        top = self._chain.anchor_of(name) or name
+        dname = covering_dname([rrset for rrset in answer if rrset.name.is_subdomain(top)], name)
         if direct is not None and not (dname is not None and rdtype == dns.rdatatype.CNAME):
-            return await self._positive(name, rdtype, direct, reply, budget)
+            return await self._positive(name, rdtype, direct, reply, effort)
         if dname is not None and not (alias is not None and signatures_of(answer, alias)):
-            return await self._redirected(name, rdtype, dname, reply, budget)
+            return await self._redirected(name, rdtype, dname, reply, effort)
         if alias is not None:
-            return await self._positive(name, rdtype, alias, reply, budget)
-        return await self._denied(name, rdtype, reply, budget)
+            return await self._positive(name, rdtype, alias, reply, effort)
+        return await self._denied(name, rdtype, reply, effort)
 
     async def _positive(
         self,
@@ -219,18 +253,18 @@ class ValidatingResolver:
         rdtype: dns.rdatatype.RdataType,
         rrset: dns.rrset.RRset,
         reply: Reply,
-        budget: Budget,
+        effort: Effort,
     ) -> Judged:
         """An RRset, a CNAME at the name, or a DNAME above it."""
         at_parent = rrset.rdtype == dns.rdatatype.DS
         signers = [signature.signer for signature in signatures_of(reply.message.answer, rrset)]
         judged = Judged(Outcome.FAILED, Security.INDETERMINATE, "not judged")
         for place in self._places(rrset.name, signers, at_parent=at_parent):
-            zone = await self._chain.zone_of(place)
+            zone = await self._chain.zone_of(place, effort.walk)
             if zone.security is not Security.SECURE:
                 judged = self._in_weak_zone(zone, reply, rrset)
             else:
-                judged = self._verified(name, rrset, reply, zone, budget)
+                judged = self._verified(name, rrset, reply, zone, effort)
             if judged.security is not Security.BOGUS:
                 break
         if judged.outcome is Outcome.FAILED:
@@ -261,7 +295,7 @@ class ValidatingResolver:
         return (place,)
 
     def _verified(
-        self, name: dns.name.Name, rrset: dns.rrset.RRset, reply: Reply, zone: Zone, budget: Budget
+        self, name: dns.name.Name, rrset: dns.rrset.RRset, reply: Reply, zone: Zone, effort: Effort
     ) -> Judged:
         """The RRset against the keys of a secure zone."""
         message = reply.message
@@ -271,7 +305,7 @@ class ValidatingResolver:
             zone.name,
             zone.keys,
             now=self._seconds(),
-            budget=budget,
+            budget=effort.budget,
         )
         if isinstance(result, Unverified):
             return self._bogus(zone, reply, result.reason)
@@ -280,7 +314,7 @@ class ValidatingResolver:
         if result.closest_encloser is not None:
             if rrset.rdtype in (dns.rdatatype.DS, dns.rdatatype.DNAME):
                 return self._bogus(zone, reply, f"{dns.rdatatype.to_text(rrset.rdtype)} from a wildcard")
-            signed = signed_denials(message, zone.name, zone.keys, now=self._seconds(), budget=budget)
+            signed = signed_denials(message, zone.name, zone.keys, now=self._seconds(), budget=effort.budget)
             proof = signed.prove_expansion(name, result.closest_encloser)
             if isinstance(proof, Unproved):
                 return self._bogus(zone, reply, f"{name_text(name)} from a wildcard: {proof.reason}")
@@ -304,10 +338,10 @@ class ValidatingResolver:
         rdtype: dns.rdatatype.RdataType,
         dname: dns.rrset.RRset,
         reply: Reply,
-        budget: Budget,
+        effort: Effort,
     ) -> Judged:
         """A DNAME above the name: its CNAME is computed here, whatever the reply shows (RFC 6672 §5.3.1)."""
-        judged = await self._positive(dname.name, dns.rdatatype.DNAME, dname, reply, budget)
+        judged = await self._positive(dname.name, dns.rdatatype.DNAME, dname, reply, effort)
         if judged.outcome is Outcome.FAILED:
             return judged
         to = next((rdata.target for rdata in dname if isinstance(rdata, Dname)), dns.name.root)
@@ -324,7 +358,7 @@ class ValidatingResolver:
         return msgspec.structs.replace(judged, target=target.canonicalize(), rdatas=())
 
     async def _denied(
-        self, name: dns.name.Name, rdtype: dns.rdatatype.RdataType, reply: Reply, budget: Budget
+        self, name: dns.name.Name, rdtype: dns.rdatatype.RdataType, reply: Reply, effort: Effort
     ) -> Judged:
         message = reply.message
         signers = [
@@ -334,11 +368,11 @@ class ValidatingResolver:
         ]
         judged = Judged(Outcome.FAILED, Security.INDETERMINATE, "not judged")
         for place in self._places(name, signers, at_parent=rdtype == dns.rdatatype.DS):
-            zone = await self._chain.zone_of(place)
+            zone = await self._chain.zone_of(place, effort.walk)
             if zone.security is not Security.SECURE:
                 judged = self._in_weak_zone(zone, reply, None)
             else:
-                judged = self._denied_by(name, rdtype, reply, zone, budget)
+                judged = self._denied_by(name, rdtype, reply, zone, effort)
             if judged.security is not Security.BOGUS:
                 break
         return judged
@@ -349,10 +383,12 @@ class ValidatingResolver:
         rdtype: dns.rdatatype.RdataType,
         reply: Reply,
         zone: Zone,
-        budget: Budget,
+        effort: Effort,
     ) -> Judged:
         """A denial against the keys of a secure zone.  What is denied comes from the proof, not the RCODE."""
-        signed = signed_denials(reply.message, zone.name, zone.keys, now=self._seconds(), budget=budget)
+        signed = signed_denials(
+            reply.message, zone.name, zone.keys, now=self._seconds(), budget=effort.budget
+        )
         proof = signed.prove(name, rdtype)
         if isinstance(proof, Unproved):
             return self._bogus(zone, reply, f"the denial is not proved: {proof.reason}")
@@ -365,7 +401,7 @@ class ValidatingResolver:
             Security.INSECURE if proof.weak else Security.SECURE,
             proof.weak or f"{proof.how} proves that there is no such {missing}",
             # The SOA may be forged, but only to a shorter time than the signed TTL.
-            ttl=min(signed.ttl, negative_ttl(reply.message) or signed.ttl),
+            ttl=min(signed.ttl, _or(negative_ttl(reply.message), signed.ttl)),
             expires=min(zone.expires, signed.expires),
             proofs=zone.proofs,
             extended_errors=reply.extended_errors,
@@ -387,12 +423,13 @@ class ValidatingResolver:
             outcome, ttl = Outcome.FOUND, rrset.ttl
         else:
             outcome = Outcome.NO_NAME if reply.rcode == dns.rcode.NXDOMAIN else Outcome.NO_DATA
-            ttl = negative_ttl(reply.message) or 0
+            ttl = _or(negative_ttl(reply.message), 0)
         return Judged(
             outcome,
             Security.INSECURE,
             zone.reason,
-            ttl=ttl,
+            # No longer than the proof that the zone is insecure: it may become signed.
+            ttl=max(0, min(ttl, zone.kept_until - self._seconds())),
             expires=zone.expires,
             proofs=zone.proofs,
             extended_errors=errors,
@@ -415,6 +452,23 @@ def negative_ttl(message: dns.message.Message) -> int | None:
             if isinstance(rdata, dns.rdtypes.ANY.SOA.SOA):
                 return min(rrset.ttl, rdata.minimum)
     return None
+
+
+def _octets(record: RecordData) -> int:
+    """What a record takes in memory, roughly."""
+    match record:
+        case TextData():
+            return sum(len(string) + 50 for string in record.strings)
+        case TlsaData():
+            return len(record.data) + 200
+        case OtherData():
+            return len(record.text) + 100
+        case MxData() | AddressData():
+            return 300
+
+
+def _or(ttl: int | None, otherwise: int) -> int:
+    return otherwise if ttl is None else ttl
 
 
 def _is_referral(message: dns.message.Message) -> bool:

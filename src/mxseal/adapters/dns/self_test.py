@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Callable
 from datetime import datetime
 
-import dns.message
 import dns.name
 import dns.rcode
 import dns.rdatatype
@@ -16,10 +15,10 @@ from mxseal.adapters.dns.resolver import SYSTEM_NOW
 from mxseal.adapters.dns.sections import denials_of, rrset_of, signatures_of, signed_denials
 from mxseal.adapters.dns.signatures import Budget
 from mxseal.adapters.dns.transport import (
-    UDP_PAYLOAD,
     VALIDATING,
     Flags,
     NoReply,
+    Query,
     Reply,
     Server,
     Transport,
@@ -109,7 +108,7 @@ def _records(reply: Reply, top: dns.name.Name, result: Callable[..., UpstreamChe
 async def _tcp(
     server: Server, top: dns.name.Name, limit: float, result: Callable[..., UpstreamCheck]
 ) -> UpstreamCheck:
-    query = dns.message.make_query(top, dns.rdatatype.DNSKEY, want_dnssec=True, payload=UDP_PAYLOAD)
+    query = Query.make(top, dns.rdatatype.DNSKEY)
     try:
         async with asyncio.timeout(limit):
             reply = await over_tcp(query, server)

@@ -49,25 +49,37 @@ MAX_CHECKS: Final = 64
 """Signature checks and key digests for the RRsets of one question, or of one step of the chain."""
 MAX_SIGNATURES: Final = 8
 """Signatures of one RRset that are looked at."""
+MAX_FAILURES: Final = 16
+"""Of these checks so many may fail: honest replies hardly need one, and failing is what a trap is made of."""
 MAX_KEYS_PER_TAG: Final = 4
 _MAX_KEY_OCTETS: Final = 1030
 """An RSA key of 8192 bits with a usual exponent; larger ones cost time without giving safety."""
+_MAX_EXPONENT_OCTETS: Final = 5
+"""Of an RSA key; a long exponent makes one check a hundred times as dear.  BIND's limit is 35 bits."""
+_RSA: Final = frozenset(
+    {Algorithm.RSASHA1, Algorithm.RSASHA1NSEC3SHA1, Algorithm.RSASHA256, Algorithm.RSASHA512}
+)
 
 
 class Budget:
     """The effort left for one question; never shared between questions, or one could starve another."""
 
-    __slots__ = ("left",)
+    __slots__ = ("failures", "left")
 
     def __init__(self, checks: int = MAX_CHECKS) -> None:
         self.left = checks
+        self.failures = MAX_FAILURES
 
     def spend(self) -> bool:
         """Take one check; False when none is left."""
-        if self.left <= 0:
+        if self.left <= 0 or self.failures <= 0:
             return False
         self.left -= 1
         return True
+
+    def failed(self) -> None:
+        """The check that was taken has failed."""
+        self.failures -= 1
 
 
 class Verified(msgspec.Struct, frozen=True):
@@ -119,7 +131,8 @@ def verify_rrset(
         data = _signed_data(rrset, signature)
         for key in candidates:
             if not budget.spend():
-                return Unverified(f"{what}: more than {MAX_CHECKS} signature checks needed")
+                limit = f"{MAX_FAILURES} failing" if budget.left > 0 else f"{MAX_CHECKS}"
+                return Unverified(f"{what}: more than {limit} signature checks needed")
             if _check(key, signature.signature, data):
                 expires = now + _ahead(signature.expiration, now)
                 return Verified(
@@ -128,6 +141,7 @@ def verify_rrset(
                     closest_encloser=_wildcard_base(rrset.name, signature.labels),
                     algorithm=int(signature.algorithm),
                 )
+            budget.failed()
         troubles.append((4, f"{what}: the signature by key {signature.key_tag} does not verify"))
     return Unverified(max(troubles)[1] if troubles else f"{what} has no signature")
 
@@ -137,6 +151,8 @@ def _unfit(rrset: dns.rrset.RRset, signature: Rrsig, zone: dns.name.Name, now: i
     what = f"{_text(rrset.name)} {dns.rdatatype.to_text(rrset.rdtype)}"
     if signature.signer != zone:
         return 1, f"{what}: signed by {_text(signature.signer)}, which is not its zone {_text(zone)}"
+    if not rrset.name.is_subdomain(zone) or signature.labels < _label_count(zone):
+        return 1, f"{what}: signed by {_text(zone)}, which it is not in"
     if signature.labels > _label_count(rrset.name):
         return 1, f"{what}: the signature is for a longer name"
     if signature.algorithm not in SUPPORTED_ALGORITHMS:
@@ -188,6 +204,8 @@ def keys_for_ds(zone: dns.name.Name, ds: Ds, keys: Sequence[DnsKey], budget: Bud
             continue
         if digest == ds.digest:
             yield key
+        else:
+            budget.failed()
 
 
 def _signed_data(rrset: dns.rrset.RRset, signature: Rrsig) -> bytes:
@@ -237,13 +255,18 @@ def _check(key: DnsKey, signature: bytes, data: bytes) -> bool:
 
 @lru_cache(maxsize=4096)
 def _public_key(flags: int, algorithm: int, key: bytes) -> GenericPublicKey | None:
-    if len(key) > _MAX_KEY_OCTETS:
+    if len(key) > _MAX_KEY_OCTETS or (algorithm in _RSA and _exponent_octets(key) > _MAX_EXPONENT_OCTETS):
         return None
     record = DnsKey(1, dns.rdatatype.DNSKEY, flags, 3, algorithm, key)  # type: ignore[no-untyped-call]
     try:
         return get_algorithm_cls_from_dnskey(record).public_cls.from_dnskey(record)
     except (ValueError, UnsupportedAlgorithm, dns.exception.DNSException):
         return None
+
+
+def _exponent_octets(key: bytes) -> int:
+    """RFC 3110 §2: one octet tells the length, or a zero and two more."""
+    return key[0] if key[:1] > b"\0" else int.from_bytes(key[1:3])
 
 
 @lru_cache(maxsize=4096)

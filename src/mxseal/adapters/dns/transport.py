@@ -17,7 +17,6 @@ import dns.exception
 import dns.flags
 import dns.message
 import dns.name
-import dns.opcode
 import dns.rcode
 import dns.rdataclass
 import dns.rdatatype
@@ -31,6 +30,9 @@ Server = tuple[Address, int]
 UDP_PAYLOAD: Final = 1232
 """What the servers may send over UDP (RFC 9715 §3.1)."""
 _MAX_DATAGRAM: Final = 4096
+MAX_RECORDS: Final = 512
+"""In one reply.  Compressed names are short in a reply and long to work with, so octets are no measure."""
+_HEADER: Final = 12
 _MAX_STRAY_DATAGRAMS: Final = 64
 """So many datagrams that do not match are waited past; then the question counts as failed."""
 _SHORTEST_STEP: Final = 0.05
@@ -138,7 +140,7 @@ class Transport:
             while True:
                 if order:
                     index = order.pop(0)
-                    query = self._question(name, rdtype, flags)
+                    query = Query.make(name, rdtype, flags, randomize_case=self._randomize_case)
                     running[asyncio.create_task(_exchange(query, self.servers[index], end))] = index
                 left = end - loop.time()
                 if not running or left <= 0:
@@ -170,21 +172,44 @@ class Transport:
             "; ".join(f"{server_text(self.servers[i])}: {why}" for i, why in sorted(troubles.items()))
         )
 
-    def _question(
-        self, name: dns.name.Name, rdtype: dns.rdatatype.RdataType, flags: Flags
-    ) -> dns.message.Message:
-        asked = _random_case(name) if self._randomize_case else name
-        query = dns.message.make_query(
-            asked, rdtype, use_edns=0, payload=UDP_PAYLOAD, want_dnssec=flags.dnssec_ok
+
+class Query(msgspec.Struct, frozen=True):
+    """A question in wire format."""
+
+    wire: bytes
+    question: bytes
+    """Its question section."""
+
+    @classmethod
+    def make(
+        cls,
+        name: dns.name.Name,
+        rdtype: dns.rdatatype.RdataType,
+        flags: Flags = VALIDATING,
+        *,
+        randomize_case: bool = False,
+    ) -> "Query":
+        """With a random id; `name` in lower case, or mixed at random."""
+        asked = _random_case(name) if randomize_case else name.canonicalize()
+        question = (asked.to_wire() or b"") + struct.pack("!HH", rdtype, dns.rdataclass.IN)
+        bits = (
+            (dns.flags.RD if flags.recursion else 0)
+            | (dns.flags.CD if flags.checking_disabled else 0)
+            | (dns.flags.AD if flags.authentic_data else 0)
         )
-        query.id = secrets.randbelow(65536)
-        for bit, wanted in (
-            (dns.flags.RD, flags.recursion),
-            (dns.flags.CD, flags.checking_disabled),
-            (dns.flags.AD, flags.authentic_data),
-        ):
-            query.flags = query.flags | bit if wanted else query.flags & ~bit
-        return query
+        head = struct.pack("!6H", secrets.randbelow(65536), bits, 1, 0, 0, 1)
+        # RFC 6891 §6.1.2: the root as owner, OPT, the payload size as class, the flags in the TTL, no options.
+        edns = dns.flags.DO if flags.dnssec_ok else 0
+        opt = struct.pack("!BHHIH", 0, dns.rdatatype.OPT, UDP_PAYLOAD, edns, 0)
+        return cls(head + question + opt, question)
+
+    def is_asked_in(self, reply: bytes) -> bool:
+        """Whether the reply repeats the question; in any letters, unless they were mixed on purpose."""
+        end = len(self.question) - 4
+        asked, got = self.question[:end], reply[12 : 12 + end]
+        # No length octet of a label is a letter (RFC 1035 §2.3.4), so that whole names can be put into lower case.
+        same = got == asked or (got.lower() == asked and asked.islower())
+        return same and reply[12 + end : 16 + end] == self.question[end:]
 
 
 _USABLE: Final = frozenset({dns.rcode.NOERROR, dns.rcode.NXDOMAIN, dns.rcode.YXDOMAIN})
@@ -208,7 +233,7 @@ def _random_case(name: dns.name.Name) -> dns.name.Name:
 class _Datagrams(asyncio.DatagramProtocol):
     """Hands on the first datagram that matches the question."""
 
-    def __init__(self, query: dns.message.Message) -> None:
+    def __init__(self, query: Query) -> None:
         self._query = query
         self._stray = 0
         self.received: asyncio.Future[dns.message.Message | str] = asyncio.get_running_loop().create_future()
@@ -234,38 +259,29 @@ class _Datagrams(asyncio.DatagramProtocol):
             self.received.set_result(str(exc) if exc else "closed")
 
 
-def _matching(data: bytes, query: dns.message.Message) -> dns.message.Message | str | None:
+def _matching(data: bytes, query: Query) -> dns.message.Message | str | None:
     """The parsed reply, a text if it is ours but malformed, or None if it is not the answer to `query`."""
-    if len(data) < 12 or int.from_bytes(data[:2]) != query.id or not data[2] & 0x80:
+    # The id; QR set; the opcode QUERY.
+    if len(data) < _HEADER or data[:2] != query.wire[:2] or data[2] & 0xF8 != 0x80:
         return None
-    try:
-        head = dns.message.from_wire(data, question_only=True, ignore_trailing=True)
-    except MALFORMED:
-        return None
-    if head.opcode() != dns.opcode.QUERY or len(head.question) > 1:
-        return None
-    if not head.question:
+    questions, *records = struct.unpack_from("!4H", data, 4)
+    if questions == 0:
         # Some servers leave the question away in an error reply; that is no ground to take data from it.
         return f"{dns.rcode.to_text(dns.rcode.Rcode(data[3] & 15))} without the question"
-    asked, got = query.question[0], head.question[0]
-    if got.rdtype != asked.rdtype or got.rdclass != asked.rdclass or got.name.labels != asked.name.labels:
-        if got.name != asked.name or _has_upper(asked.name):
-            return None
-        if got.rdtype != asked.rdtype or got.rdclass != asked.rdclass:
-            return None
+    if questions > 1 or not query.is_asked_in(data):
+        return None
+    if data[2] & 0x02:
+        # Truncated: nothing in it counts, and it may end in the middle of a record.  TCP brings the whole.
+        return dns.message.from_wire(data[:4] + bytes(8))
+    if sum(records) > MAX_RECORDS:
+        return f"a reply with more than {MAX_RECORDS} records"
     try:
         return dns.message.from_wire(data, ignore_trailing=True, keyring=False)
     except MALFORMED as error:
-        if head.flags & dns.flags.TC:
-            return head  # cut off in the middle; TCP brings the whole
         return f"malformed reply ({printable(str(error) or type(error).__name__, 100)})"
 
 
-def _has_upper(name: dns.name.Name) -> bool:
-    return any(65 <= c <= 90 for label in name.labels for c in label)
-
-
-async def _exchange(query: dns.message.Message, server: Server, end: float) -> Reply | str:
+async def _exchange(query: Query, server: Server, end: float) -> Reply | str:
     """One question to one server; trouble comes back as text."""
     try:
         async with asyncio.timeout_at(end):
@@ -282,25 +298,25 @@ async def _exchange(query: dns.message.Message, server: Server, end: float) -> R
         return error.strerror or str(error)
 
 
-async def _over_udp(query: dns.message.Message, server: Server) -> dns.message.Message | str:
+async def _over_udp(query: Query, server: Server) -> dns.message.Message | str:
     loop = asyncio.get_running_loop()
     address, port = server
     transport, protocol = await loop.create_datagram_endpoint(
         lambda: _Datagrams(query), remote_addr=(str(address), port)
     )
     try:
-        transport.sendto(query.to_wire())
+        transport.sendto(query.wire)
         return await protocol.received
     finally:
         transport.close()
 
 
-async def over_tcp(query: dns.message.Message, server: Server) -> dns.message.Message | str:
+async def over_tcp(query: Query, server: Server) -> dns.message.Message | str:
     """The same over TCP (RFC 7766); raises OSError, the caller bounds the time."""
     address, port = server
     reader, writer = await asyncio.open_connection(str(address), port, limit=1 << 16)
     try:
-        wire = query.to_wire()
+        wire = query.wire
         writer.write(len(wire).to_bytes(2) + wire)
         data = await reader.readexactly(int.from_bytes(await reader.readexactly(2)))
     except asyncio.IncompleteReadError:
