@@ -94,7 +94,7 @@ def verify_dane(
 def verify_mta_sts(
     policy: Policy, host: HostName, chain: Sequence[bytes], *, roots: Roots, at: datetime
 ) -> Trusted | Untrusted | NotListed:
-    """Verify an MX host under an MTA-STS policy (RFC 8461 §4.1): listed, and PKIX-valid for its own name."""
+    """Verify an MX host under an MTA-STS policy (RFC 8461 §4.1, §4.2): listed, and PKIX-valid for its own name."""
     if policy.matching(host) is None:
         return NotListed(host, tuple(policy.mx))
     return verify_pkix(chain, roots, host, at)

@@ -2,7 +2,7 @@
 
 Three kinds of trust in an MX host's certificate meet here.  MTA-STS wants PKIX:
 a path to a root that the administrator trusts, dates that hold, and a DNS-ID
-that matches the MX host (RFC 8461 §4.1).  DANE-TA(2) wants the same with an
+that matches the MX host (RFC 8461 §4.2).  DANE-TA(2) wants the same with an
 anchor that a TLSA record designates (RFC 7672 §3.1.2).  DANE-EE(3) wants
 nothing of all this: the octets of the certificate or of its key suffice
 (RFC 7672 §3.1.1).  So a handshake is made without verification, and the chain

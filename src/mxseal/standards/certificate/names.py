@@ -13,7 +13,7 @@ def dns_id_matches(presented: str, reference: HostName) -> bool:
     """Whether a DNS-ID of a certificate matches the name that we looked for.
 
     Equality without regard to case, or a wildcard that is the whole leftmost
-    label and stands for exactly one label (RFC 9525 §6.3, RFC 8461 §4.1).  As
+    label and stands for exactly one label (RFC 9525 §6.3, RFC 8461 §4.2).  As
     OpenSSL does, a wildcard needs two labels behind it: ``*.com`` is nobody's.
     A DNS-ID is in A-labels and without a trailing dot (RFC 5280 §4.2.1.6); what
     is not, matches nothing, as with OpenSSL and Go.

@@ -19,7 +19,7 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 
 from mxseal.standards.certificate import der, keys
-from mxseal.standards.certificate.constraints import constraints_of, violation
+from mxseal.standards.certificate.constraints import comparisons, constraints_of, violation
 from mxseal.standards.certificate.names import matching_dns_id
 from mxseal.standards.certificate.roots import Roots
 from mxseal.standards.certificate.verdict import Distrust, Trusted, Untrusted
@@ -48,6 +48,9 @@ MAX_SIGNATURES: Final = 100
 MAX_STEPS: Final = 1000
 """Certificates visited in all searches in one chain, each maybe many times; real chains need about three a search."""
 
+MAX_COMPARISONS: Final = 100_000
+"""Names times name constraints, over all paths, about 30 ms; OpenSSL gives up at about a million for one CA."""
+
 SERVER_AUTH: Final = "1.3.6.1.5.5.7.3.1"
 SERVER_PURPOSES: Final = frozenset({SERVER_AUTH, "1.3.6.1.4.1.311.10.3.3", "2.16.840.1.113730.4.1"})
 """id-kp-serverAuth (RFC 5280 §4.2.1.12) and the two Server Gated Crypto purposes that OpenSSL takes for it.
@@ -69,6 +72,9 @@ PROCESSED: Final = frozenset(
     }
 )
 """Critical extensions that do not reject a certificate (RFC 5280 §4.2)."""
+
+
+Fault = tuple[Distrust, str]
 
 
 class Anchor(msgspec.Struct, frozen=True):
@@ -106,6 +112,8 @@ class Search:
         self._steps = 0
         self._spent = 0
         self._exhausted = False
+        self._constrained: dict[tuple[bytes, bytes], Fault | None] = {}
+        self._comparisons = 0
         self._failures: list[Untrusted] = []
         self._anchors: Sequence[Anchor] = ()
         self._roots = Roots()
@@ -279,13 +287,42 @@ class Search:
         fault = (
             _extensions_fault(certificates)
             or _strength_fault(certificates, anchor)
-            or _constraints_fault(certificates)
+            or self._constraints_fault(certificates)
             or self._dates_fault(certificates, anchor, notes)
         )
         if fault:
             self._failures.append(fault)
             return None
         return Path(certificates, anchor, tuple(notes))
+
+    def _constraints_fault(self, certificates: tuple[Certificate, ...]) -> Untrusted | None:
+        for depth, ca in enumerate(certificates[1:], start=1):
+            for lower, certificate in enumerate(certificates[:depth]):
+                # RFC 5280 §6.1.3 (b): not for self-issued intermediates, but always for the last certificate.
+                if lower and certificate.is_self_issued:
+                    continue
+                pair = ca.der, certificate.der
+                if pair not in self._constrained:
+                    self._constrained[pair] = self._compared(ca, certificate)
+                if fault := self._constrained[pair]:
+                    kind, detail = fault
+                    return Untrusted(kind=kind, detail=f"{ca.subject}{detail}", depth=depth)
+        return None
+
+    def _compared(self, ca: Certificate, certificate: Certificate) -> Fault | None:
+        """What the CA's constraints say of one certificate, whichever paths both are in."""
+        try:
+            constraints = constraints_of(ca)
+        except der.Malformed:
+            return Distrust.MALFORMED, ": its nameConstraints are broken"
+        if constraints is None:
+            return None
+        self._comparisons += comparisons(constraints, certificate)
+        if self._comparisons > MAX_COMPARISONS:
+            reason: str | None = "there are too many names and constraints to compare"
+        else:
+            reason = violation(constraints, certificate)
+        return (Distrust.NAME_CONSTRAINTS, f" may not certify this: {reason}") if reason else None
 
     def _dates_fault(
         self, certificates: tuple[Certificate, ...], anchor: Anchor, notes: list[str]
@@ -334,9 +371,6 @@ def _extensions_fault(certificates: tuple[Certificate, ...]) -> Untrusted | None
     return None
 
 
-Fault = tuple[Distrust, str]
-
-
 def _frame_fault(certificate: Certificate) -> Fault | None:
     if certificate.defects:
         return Distrust.MALFORMED, certificate.defects[0]
@@ -381,29 +415,6 @@ def _strength_fault(certificates: tuple[Certificate, ...], anchor: Anchor) -> Un
     return None
 
 
-def _constraints_fault(certificates: tuple[Certificate, ...]) -> Untrusted | None:
-    for depth, ca in enumerate(certificates[1:], start=1):
-        try:
-            constraints = constraints_of(ca)
-        except der.Malformed:
-            return Untrusted(
-                kind=Distrust.MALFORMED, detail=f"{ca.subject}: its nameConstraints are broken", depth=depth
-            )
-        if constraints is None:
-            continue
-        for lower, certificate in enumerate(certificates[:depth]):
-            # RFC 5280 §6.1.3 (b): not for self-issued intermediates, but always for the last certificate.
-            if lower and certificate.is_self_issued:
-                continue
-            if reason := violation(constraints, certificate):
-                return Untrusted(
-                    kind=Distrust.NAME_CONSTRAINTS,
-                    detail=f"{ca.subject} may not certify this: {reason}",
-                    depth=depth,
-                )
-    return None
-
-
 # --- chains as they come ---------------------------------------------------------------------------
 
 
@@ -419,7 +430,7 @@ def parse_chain(chain: Sequence[bytes]) -> tuple[Certificate, ...] | Untrusted:
 
 
 def verify_pkix(chain: Sequence[bytes], roots: Roots, name: HostName, at: datetime) -> Trusted | Untrusted:
-    """Whether a chain is valid for `name` at `at`, by PKIX (RFC 5280 §6, RFC 8461 §4.1).
+    """Whether a chain is valid for `name` at `at`, by PKIX (RFC 5280 §6, RFC 8461 §4.2).
 
     Args:
         chain: DER, as the server sent it: its own certificate first, the rest in any order.
