@@ -1,12 +1,13 @@
 """``mxseal dns``: DNS lookups with their security status and the reason for it."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from mxseal.cli.options import resolver_options
 from mxseal.cli.output import print_json
 from mxseal.vocabulary.faults import DataFault, TemporaryFault, UsageFault
+from mxseal.wiring import WorldSettings
 
 if TYPE_CHECKING:
     from mxseal.vocabulary.observations import Answer, RecordData, RecordType
@@ -20,51 +21,19 @@ def dns() -> None:
 @dns.command()
 @click.argument("name")
 @click.argument("record_type", metavar="TYPE")
-@click.option(
-    "--resolver",
-    "resolvers",
-    metavar="IP[:PORT]",
-    multiple=True,
-    help="Ask this DNS resolver; may be given several times. [default: those of resolv.conf]",
-)
-@click.option(
-    "--trust-anchor",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="DS or DNSKEY records to trust, instead of the root's built-in ones.",
-)
-@click.option(
-    "--trust-ad", is_flag=True, help="Take the resolver's AD bit, once it has shown that it validates."
-)
-@click.option(
-    "--timeout",
-    type=click.FloatRange(0.1, 600),
-    default=5.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="Time limit for each question.",
-)
 @click.option("--json", "as_json", is_flag=True, help="The answer as JSON.")
-def lookup(
-    name: str,
-    record_type: str,
-    *,
-    resolvers: tuple[str, ...],
-    trust_anchor: Path | None,
-    trust_ad: bool,
-    timeout: float,
-    as_json: bool,
-) -> int:
+@resolver_options
+def lookup(name: str, record_type: str, *, as_json: bool, world: WorldSettings) -> int:
     """Look NAME up and say whether the answer is secure, and why.
 
     Exit code 0: answered, secure or insecure; 1: bogus; 75: the lookup failed.
     """
     import asyncio
 
-    from mxseal.adapters.dns import open_resolver
+    from mxseal.wiring import World
 
     asked, kind = _name(name), _type(record_type)
-    resolver = open_resolver(resolvers, trust_anchor_file=trust_anchor, trust_ad=trust_ad, timeout=timeout)
-    answer = asyncio.run(resolver.resolve(asked, kind))
+    answer = asyncio.run(World(world).resolver.resolve(asked, kind))
     if as_json:
         print_json("dns-answer", answer)
     else:

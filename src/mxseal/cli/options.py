@@ -34,7 +34,7 @@ _NAMES: Final = (
     "timeout",
 )
 
-_OPTIONS: Final = (
+_RESOLVER: Final = (
     click.option(
         "--resolver",
         "resolvers",
@@ -52,6 +52,8 @@ _OPTIONS: Final = (
         is_flag=True,
         help="Take the word (AD bit) of the --resolver named, once it has proved that it validates.",
     ),
+)
+_CONNECTIONS: Final = (
     click.option(
         "--ca-file", type=_FILE, help="Certificates (PEM) of the CAs to trust, instead of the system's."
     ),
@@ -63,6 +65,8 @@ _OPTIONS: Final = (
         is_flag=True,
         help="Also connect to policy hosts and endpoints on private addresses.",
     ),
+)
+_COMMON: Final = (
     click.option(
         "--timeout",
         type=click.FloatRange(0.1, 600),
@@ -80,14 +84,22 @@ _OPTIONS: Final = (
 
 def world_options(command: Command) -> Command:
     """Adds the options, and gives the command one argument `world` in their place."""
+    return _with_world(command, (*_RESOLVER, *_CONNECTIONS, *_COMMON))
 
+
+def resolver_options(command: Command) -> Command:
+    """The same for commands that only ask DNS resolvers: without the options for anything else."""
+    return _with_world(command, (*_RESOLVER, *_COMMON))
+
+
+def _with_world(command: Command, options: tuple[Callable[[Command], Command], ...]) -> Command:
     @wraps(command)
     def with_world(*args: Any, **kwargs: Any) -> Any:
         from mxseal.adapters.dns import parse_server
 
         lab = kwargs.pop("lab")
         base = _settings_of_lab(lab) if lab else WorldSettings()
-        given = {name: value for name in _NAMES if (value := kwargs.pop(name)) is not None}
+        given = {name: value for name in _NAMES if (value := kwargs.pop(name, None)) is not None}
         resolvers = tuple(parse_server(text) for text in kwargs.pop("resolvers"))
         trust_ad = kwargs.pop("trust_ad")
         if trust_ad and not resolvers:
@@ -100,12 +112,12 @@ def world_options(command: Command) -> Command:
             **given,
             trust_ad=trust_ad,
             resolvers=resolvers or base.resolvers,
-            allow_private=kwargs.pop("allow_private") or base.allow_private,
+            allow_private=kwargs.pop("allow_private", False) or base.allow_private,
         )
         return command(*args, world=world, **kwargs)
 
     decorated: Any = with_world
-    for option in reversed(_OPTIONS):
+    for option in reversed(options):
         decorated = option(decorated)
     result: Command = decorated
     return result

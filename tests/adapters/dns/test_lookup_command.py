@@ -1,11 +1,18 @@
 """``mxseal dns lookup``, against a small signed tree behind a UDP port."""
 
 import json
+import os
 
 import dns.rdatatype
+import msgspec
 import pytest
 
 from mxseal.cli import run
+
+
+@pytest.fixture(autouse=True)
+def _no_lab(monkeypatch):
+    monkeypatch.delenv("MXSEAL_LAB", raising=False)
 
 
 @pytest.fixture
@@ -89,6 +96,8 @@ def test_the_ad_bit_has_to_be_proved_first(lookup):
         (("leaf.test", "MX", "--resolver", "dns.example"), 64, "no address of a DNS server"),
         (("leaf.test", "MX", "--timeout", "0"), 64, "timeout"),
         (("leaf.test",), 64, "TYPE"),
+        (("leaf.test", "MX", "--trust-ad"), 64, "whose word to take"),
+        (("leaf.test", "MX", "--smtp-port", "25"), 64, "--smtp-port"),
     ],
 )
 def test_bad_input_is_said_in_a_line_with_its_cure(capsys, words, code, message):
@@ -108,3 +117,31 @@ def test_a_bad_anchor_file(tmp_path, capsys):
         == 65
     )
     assert f"{path}:1:" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("by", ["option", "environment", "option over environment"])
+def test_the_laboratory_is_asked(served, tmp_path, capsys, monkeypatch, by):
+    from mxseal.cli.lab import DESCRIPTION, LabDescription
+
+    world, (address, port) = served
+    (ds,) = next(iter(world.anchors.zones.values()))
+    (tmp_path / "anchor.ds").write_text(f". IN DS {ds.to_text()}\n")
+    description = LabDescription(
+        pid=os.getpid(),
+        resolver=f"{address}:{port}",
+        forging_resolver="127.0.0.1:9",
+        smtp_port=25,
+        https_port=443,
+        dns_port=53,
+        ca_file=str(tmp_path / "ca.pem"),
+        trust_anchor=str(tmp_path / "anchor.ds"),
+        domains=("leaf.test",),
+    )
+    (tmp_path / DESCRIPTION).write_bytes(msgspec.json.encode(description))
+    words = ["dns", "lookup", "mail.leaf.test", "A"]
+    if by != "option":
+        monkeypatch.setenv("MXSEAL_LAB", str(tmp_path if by == "environment" else tmp_path / "nowhere"))
+    if by != "environment":
+        words += ["--lab", str(tmp_path)]
+    assert run(words) == 0
+    assert "signed by leaf.test" in capsys.readouterr().out
