@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
-from mxseal.vocabulary.faults import DataFault
+from mxseal.vocabulary.faults import ConfigurationFault, DataFault, Fault
 from mxseal.vocabulary.names import Address
 
 if TYPE_CHECKING:
+    from mxseal.config import Settings
+    from mxseal.decisions.overrides import Overrides
     from mxseal.journeys.examine_domain import Examiner
     from mxseal.journeys.ports import (
         AuthoritativeServers,
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from mxseal.standards.certificate import Roots
 
 _MAX_CA_FILE: Final = 16 << 20
+_MAX_OVERRIDES: Final = 16 << 20
 
 
 class WorldSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -153,6 +156,69 @@ class World:
             private_allowed=self.settings.allow_private,
         )
         return Examiner(ports, settings)
+
+
+def world_settings(settings: "Settings") -> WorldSettings:
+    """Where the world is, as the configuration says; raises `ConfigurationFault` for what cannot be used."""
+    from mxseal.adapters.dns import parse_server
+
+    try:
+        resolvers = tuple(parse_server(text) for text in settings.dns.resolvers)
+    except Fault as fault:
+        raise ConfigurationFault(f"dns.resolvers: {fault}", cure=fault.cure) from None
+    if settings.dns.trust_ad != "no" and not resolvers:
+        raise ConfigurationFault(
+            "dns.trust_ad needs to know whose word to take",
+            cure="name the validating resolver in dns.resolvers",
+        )
+    return WorldSettings(
+        resolvers=resolvers,
+        trust_anchor=Path(settings.dns.trust_anchor) if settings.dns.trust_anchor else None,
+        trust_ad="unproved" if settings.dns.trust_ad == "unproved" else settings.dns.trust_ad == "yes",
+        ca_file=Path(settings.policies.ca_file) if settings.policies.ca_file else None,
+        https_port=settings.policies.https_port,
+        allow_private=settings.policies.allow_private,
+        timeout=settings.dns.timeout,
+    )
+
+
+def read_overrides(settings: "Settings") -> "Overrides":
+    """The policies that the administrator has set; raises `ConfigurationFault` with the line and place."""
+    from mxseal.decisions.overrides import Overrides, parse_overrides
+    from mxseal.vocabulary.rejection import Rejection
+
+    name = settings.serve.overrides
+    if not name:
+        return Overrides()
+    try:
+        with Path(name).open(encoding="utf-8") as file:
+            text = file.read(_MAX_OVERRIDES + 1)
+    except OSError as error:
+        raise ConfigurationFault(f"{name}: {error.strerror or error}", cure="see serve.overrides") from None
+    except UnicodeDecodeError:
+        raise ConfigurationFault(f"{name}: not UTF-8", cure="write it in UTF-8") from None
+    if len(text) > _MAX_OVERRIDES:
+        raise ConfigurationFault(
+            f"{name}: larger than {_MAX_OVERRIDES} characters", cure="see serve.overrides"
+        )
+    read = parse_overrides(text)
+    if isinstance(read, Rejection):
+        raise ConfigurationFault(
+            f"{name}: {read.with_caret()}", cure="a line is: next-hop, blanks, and a policy, notfound or temp"
+        )
+    return read
+
+
+def check_settings(settings: "Settings") -> None:
+    """Whether all that the settings name is there and can be read; raises a `Fault` with the cure."""
+    from mxseal.adapters.dns import load_trust_anchors
+
+    world = world_settings(settings)
+    if world.trust_anchor is not None:
+        load_trust_anchors(world.trust_anchor)
+    if world.ca_file is not None:
+        read_ca_file(world.ca_file)
+    read_overrides(settings)
 
 
 @asynccontextmanager

@@ -9,7 +9,9 @@ import pytest
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 
 
-@pytest.mark.parametrize("script", ["build_cli_reference.py", "build_json_reference.py"])
+@pytest.mark.parametrize(
+    "script", ["build_cli_reference.py", "build_json_reference.py", "build_configuration_reference.py"]
+)
 def test_the_reference_is_fresh(script):
     done = subprocess.run(
         [sys.executable, str(SCRIPTS / script), "--check"], capture_output=True, check=False, timeout=60

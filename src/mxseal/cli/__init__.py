@@ -6,19 +6,22 @@ interface.  Faults become one line on stderr and an exit code of sysexits.h; a
 traceback is never shown (``MXSEAL_DEBUG=1`` shows it).
 """
 
+import errno
 import importlib
 import io
 import os
 import sys
+from contextlib import suppress
 from typing import Any, Final, NoReturn
 
 import click
 
 from mxseal._version import __version__
-from mxseal.vocabulary.faults import Fault, UsageFault
+from mxseal.vocabulary.faults import Fault, StorageFault, UsageFault
 
 COMMANDS: Final = {
     "check": "mxseal.cli.check:check",
+    "config": "mxseal.cli.config:config",
     "dane": "mxseal.cli.dane:dane",
     "demo": "mxseal.cli.demo:demo",
     "dns": "mxseal.cli.dns:dns",
@@ -32,6 +35,7 @@ COMMANDS: Final = {
 
 SUMMARIES: Final = {
     "check": "What would a strict sender see at a domain, what is wrong, which line mends it.",
+    "config": "The configuration: check it, show what is in force.",
     "dane": "TLSA records: make them, verify a certificate chain against them.",
     "demo": "The whole story in under a minute, on a small internet of its own.",
     "dns": "DNS lookups with their DNSSEC status and the reason for it.",
@@ -41,6 +45,9 @@ SUMMARIES: Final = {
     "sts": "MTA-STS records and policies: read and judge them.",
     "tlsrpt": "TLSRPT records: read and judge them.",
 }
+
+
+_CANNOT_WRITE: Final = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG)
 
 
 class LazyGroup(click.Group):
@@ -101,6 +108,7 @@ def run(argv: list[str] | None = None) -> int:
             stream.reconfigure(errors="replace")
     try:
         result: Any = cli.main(args=argv, prog_name="mxseal", standalone_mode=False)
+        sys.stdout.flush()
     except click.exceptions.Abort:
         return 130
     except click.ClickException as error:
@@ -110,19 +118,31 @@ def run(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        # The reader (head, less) has gone; keep the interpreter from complaining at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # The reader (head, less) has gone.
+        _give_up_stdout()
         return 141
     except Exception as error:
         if os.environ.get("MXSEAL_DEBUG"):
             raise
-        return _complain(
-            Fault(
-                f"internal error: {type(error).__name__}: {error}",
-                cure="please report it, with the output of the same call with MXSEAL_DEBUG=1 set",
-            )
-        )
+        return _complain(_unexpected(error))
     return result if isinstance(result, int) else 0
+
+
+def _unexpected(error: Exception) -> Fault:
+    """A full disk behind our stdout, or a bug of ours."""
+    if isinstance(error, OSError) and error.errno in _CANNOT_WRITE:
+        _give_up_stdout()
+        return StorageFault(f"the output cannot be written: {error.strerror}")
+    return Fault(
+        f"internal error: {type(error).__name__}: {error}",
+        cure="please report it, with the output of the same call with MXSEAL_DEBUG=1 set",
+    )
+
+
+def _give_up_stdout() -> None:
+    """Keep the interpreter from complaining at exit of what it cannot write any more."""
+    with suppress(OSError, ValueError):  # where a test has put something else in its place
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _usage_cure(error: click.ClickException) -> str:

@@ -80,6 +80,10 @@ class StsPolicy(msgspec.Struct, frozen=True):
             if not _can_be_quoted(line):
                 raise ValueError(f"not a line that Postfix can read: {line!r}")
 
+    @property
+    def level(self) -> SecurityLevel:
+        return self.policy.level
+
     def __str__(self) -> str:
         patterns = "".join(f" mx_host_pattern={pattern}" for pattern in self.mx_patterns)
         strings = "".join(f" {{ policy_string = {line} }}" for line in self.policy_strings)
