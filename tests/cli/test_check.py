@@ -3,6 +3,8 @@
 import importlib.util
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -30,7 +32,12 @@ def no_lab(monkeypatch):
         ((LONG,), 64, "at most 253 characters"),
         (("\x1b[31mred",), 64, "\\x1b[31mred"),
         (("--from", "{dir}/absent"), 65, "absent: No such file"),
-        (("--from", "{dir}/bad.txt"), 65, "bad.txt, line 3: 'two..dots' is no domain: a label is empty"),
+        (("--from", "{dir}/bad.txt"), 65, "bad.txt, line 2: 'two..dots' is no domain: a label is empty"),
+        (("--from", "/bin/ls"), 65, "/bin/ls, line 1: "),
+        (("--from", "{dir}/long.txt"), 65, "long.txt, line 1: "),
+        (("--replay", "{dir}/bad.json", "--save", "{dir}/new"), 64, "nothing to save"),
+        (("--replay", "{dir}/bad.json", "--at", "yesterday"), 65, "not a time: 'yesterday'"),
+        (("example.com", "--at", "now"), 64, "--at needs saved observations"),
         (("--from", "{dir}/empty"), 64, "no domain is given"),
         (("--from", "{dir}"), 64, "is a directory"),
         (("--replay", "{dir}/absent"), 65, "absent: No such file"),
@@ -48,7 +55,8 @@ def no_lab(monkeypatch):
     ids=lambda value: " ".join(value)[:40] if isinstance(value, tuple) else None,
 )
 def test_bad_input_is_one_clear_line(tmp_path, capsys, arguments, code, words):
-    (tmp_path / "bad.txt").write_text("example.com\n# a comment\ntwo..dots\n")
+    (tmp_path / "bad.txt").write_text("# a comment\ntwo..dots\n")
+    (tmp_path / "long.txt").write_text("a." * 100_000)
     (tmp_path / "bad.json").write_text('{"domain": 5}\n')
     (tmp_path / "deep.json").write_text("[" * 100_000)
     (tmp_path / "empty").touch()
@@ -60,6 +68,14 @@ def test_bad_input_is_one_clear_line(tmp_path, capsys, arguments, code, words):
     assert err.startswith("mxseal: ")
     assert len(err.splitlines()) <= 2
     assert max(map(len, err.splitlines())) < 500
+
+
+def test_a_full_disk_behind_the_output_is_no_bug_of_ours():
+    with open("/dev/full", "wb") as full:  # noqa: PTH123 - a device
+        command = [sys.executable, "-m", "mxseal", "check", "--explain", "all"]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, check=False)
+    assert done.returncode == 74
+    assert done.stderr == b"mxseal: the output cannot be written: No space left on device\n"
 
 
 @pytest.mark.parametrize("id_", ["DANE007", "dane007"])

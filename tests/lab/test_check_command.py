@@ -140,6 +140,34 @@ def test_a_previous_check_is_compared_with(capsys, options, tmp_path):
     assert "new: STS023 (good-sts.test)" in shown
 
 
+def test_a_bad_line_is_named_and_costs_no_other(capsys, options, tmp_path):
+    file = tmp_path / "domains"
+    file.write_bytes(
+        b"\xef\xbb\xbfgood-both.test\r\ntwo..dots\nnull-mx.test\ngood-both.test\nexa mple.test\n"
+    )
+    assert run(["check", "--from", str(file), "--jsonl", *options]) == 65
+    out, err = capsys.readouterr()
+    assert sorted(json.loads(line)["domain"] for line in out.splitlines()) == [
+        "good-both.test",
+        "null-mx.test",
+    ]
+    assert [line.partition(" is no domain")[0] for line in err.splitlines()] == [
+        f"mxseal: {file}, line 2: 'two..dots'",
+        f"mxseal: {file}, line 5: 'exa mple.test'",
+    ]
+
+
+def test_saved_observations_are_judged_for_another_time(capsys, options, tmp_path):
+    file = str(tmp_path / "evidence.jsonl")
+    assert check(capsys, "expires-soon.test", "--save", file, "--json", *options)[0] == 0
+    assert check(capsys, "--replay", file, "--at", "now", "--json")[0] == 0
+    code, out = check(capsys, "--replay", file, "--at", "2999-12-31", "--json")
+    (domain,) = json.loads(out)["domains"]
+    assert code == 1
+    assert domain["judged_at"] == "2999-12-31T00:00:00Z"
+    assert "STS017" in {finding["id"] for finding in domain["findings"]}
+
+
 @pytest.mark.parametrize(
     ("at", "words"),
     [
@@ -187,6 +215,18 @@ def test_lines_fit_but_for_what_is_to_be_pasted(capsys, options, width):
 
 def test_consoles_have_no_colour_without_a_terminal():
     assert console().is_terminal is False
+
+
+def test_no_progress_bar_beside_results_in_a_pipe_whose_reader_may_show_them(options):
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "mxseal", "check", "good-both.test", "null-mx.test", *options]
+    environment = {**os.environ, "TERM": "xterm"}
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=theirs, env=environment, check=False)
+    os.close(theirs)
+    with suppress(OSError):
+        assert os.read(ours, 65536) == b""
+    os.close(ours)
+    assert done.stdout.startswith(b"good-both.test ")
 
 
 def test_the_progress_bar_goes_to_the_terminal_and_the_results_do_not(options, tmp_path):

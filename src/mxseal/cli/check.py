@@ -1,8 +1,11 @@
 """``mxseal check``: what would a strict sender see at a domain, what is wrong, which line mends it."""
 
+import os
+import stat
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from contextlib import aclosing, contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final
 
@@ -23,6 +26,10 @@ if TYPE_CHECKING:
 
 _MAX_LINE: Final = 64 << 20
 """Octets of one line of saved evidence; real ones have some ten thousand."""
+_MAX_NAME: Final = 4096
+"""Octets of one line of a list of domains."""
+_MAX_WRONG: Final = 1000
+"""A file with more lines that are no domains is no list of domains."""
 _FILES_EACH: Final = 24
 """Sockets that one domain can need at the same time."""
 _OTHER_FILES: Final = 128
@@ -44,6 +51,11 @@ _FILE: Final = click.Path(dir_okay=False, allow_dash=True, path_type=Path)
 @click.option("--save", type=_FILE, metavar="FILE", help="Write what was observed, one line a domain.")
 @click.option("--replay", type=_FILE, metavar="FILE|-", help="Judge saved observations; nothing is asked.")
 @click.option(
+    "--at",
+    metavar="TIME|now",
+    help="With --replay: judge for this time.  [default: when it was observed]",
+)
+@click.option(
     "--previous", type=_FILE, metavar="FILE", help="Saved observations of an earlier check, to compare with."
 )
 @click.option("--strict", is_flag=True, help="Warnings count as findings for the exit code.")
@@ -64,6 +76,7 @@ def check(
     all_servers: bool,
     save: Path | None,
     replay: Path | None,
+    at: str | None,
     previous: Path | None,
     strict: bool,
     jobs: int,
@@ -76,7 +89,8 @@ def check(
     mail is sent.
 
     Exit codes: 0 nothing is wrong (notes, and warnings without --strict), 1 a
-    domain is open or broken, 64 to 78 as docs/reference/exit-codes.md tells.
+    domain is open or broken, 65 a line of FILE is no domain (the others are
+    examined), 64 to 78 as docs/reference/exit-codes.md tells.
     """
     if explain is not None:
         from mxseal.cli.explain_finding import explain_finding
@@ -85,27 +99,49 @@ def check(
         return 0
     import asyncio
 
+    wrong: list[str] = []
     earlier = {e.domain: e for e in read_evidence(previous)} if previous is not None else {}
     if replay is not None:
         if domains or source is not None:
             raise UsageFault(
                 "--replay takes its domains from the file", cure="leave the other domains away, or --replay"
             )
-        run = _replayed(replay, world, earlier)
+        if save is not None or all_servers:
+            raise UsageFault(
+                "--replay asks nobody, so there is nothing to save",
+                cure="leave --save and --all-servers away",
+            )
+        run = _replayed(replay, world, earlier, None if at is None else _moment(at))
         total = 0
+    elif at is not None:
+        raise UsageFault("--at needs saved observations", cure="--replay FILE --at TIME")
     else:
-        names = _names(domains, source)
+        names, wrong = _names(domains, source)
+        for line in wrong:
+            click.echo(f"mxseal: {line}", err=True)
         total = len(names)
         run = _examined(names, world, earlier, all_servers=all_servers, jobs=jobs, save=save)
-    return asyncio.run(_run(run, output, total, strict=strict))
+    code = asyncio.run(_run(run, output, total, strict=strict))
+    return DataFault.exit_code if wrong else code
+
+
+def _moment(text: str) -> datetime:
+    from mxseal.adapters.clock import SystemClock
+    from mxseal.cli.texts import read_time
+
+    return SystemClock().now() if text == "now" else read_time(text)
 
 
 # --- which domains -----------------------------------------------------------------------------------
 
 
-def _names(domains: Sequence[str], source: Path | None) -> list[HostName]:
-    """From the command line, then from the file; each once.  Raises for the first one that is no name."""
+def _names(domains: Sequence[str], source: Path | None) -> tuple[list[HostName], list[str]]:
+    """From the command line, then from the file, each once; and what is wrong with other lines of the file.
+
+    Raises for what is no name on the command line, or if nothing is left.
+    """
     names: dict[HostName, None] = {}
+    wrong: list[str] = []
     for text in domains:
         name = parse_host_name(text)
         if isinstance(name, Rejection):
@@ -121,20 +157,25 @@ def _names(domains: Sequence[str], source: Path | None) -> list[HostName]:
                 continue
             name = parse_host_name(text)
             if isinstance(name, Rejection):
-                raise DataFault(
-                    f"{source}, line {number}: {printable(text, 80)!r} is no domain: {name.message}",
-                    cure="one domain a line; '#' begins a comment",
-                )
-            names[name] = None
+                # One slip in ten thousand lines must not cost the other lines.
+                wrong.append(f"{source}, line {number}: {printable(text, 80)!r} is no domain: {name.message}")
+            else:
+                names[name] = None
+            if len(wrong) > _MAX_WRONG:
+                break
+    if wrong and (not names or len(wrong) > _MAX_WRONG):
+        raise DataFault(wrong[0], cure="one domain a line; '#' begins a comment")
     if not names:
         raise UsageFault("no domain is given", cure="mxseal check example.com, or --from FILE")
-    return list(names)
+    return list(names), wrong
 
 
 def _lines(path: Path) -> Iterator[str]:
     with _reading(path) as file:
-        for line in file:
+        while line := file.readline(_MAX_NAME):
             yield line.decode("utf-8", "replace").lstrip("\ufeff")
+            while len(line) == _MAX_NAME and not line.endswith(b"\n"):
+                line = file.readline(_MAX_NAME)
 
 
 @contextmanager
@@ -180,7 +221,7 @@ def read_evidence(path: Path) -> "Iterator[Evidence]":
 
 
 async def _replayed(
-    path: Path, settings: WorldSettings, earlier: "dict[HostName, Evidence]"
+    path: Path, settings: WorldSettings, earlier: "dict[HostName, Evidence]", at: datetime | None
 ) -> "AsyncGenerator[tuple[int, Judgement]]":
     from mxseal.decisions.checkup import judge
     from mxseal.standards.certificate import Roots
@@ -193,7 +234,7 @@ async def _replayed(
             roots = Roots(evidence.roots or ()) if given else world.judging_roots
             yield (
                 number,
-                judge(evidence, evidence.at, roots=roots, previous=earlier.get(evidence.domain)),
+                judge(evidence, at or evidence.at, roots=roots, previous=earlier.get(evidence.domain)),
             )
 
 
@@ -337,11 +378,12 @@ async def _print(
     from mxseal.decisions.checkup import needs_action
 
     found = False
-    with _progress(total, quiet=sys.stdout.isatty()) as advance:
+    with _progress(total, output) as advance:
         if output == "jsonl":
             async for _, judgement in run:
                 found |= needs_action(judgement, strict=strict)
                 sys.stdout.write(as_json("check", judgement) + "\n")
+                sys.stdout.flush()  # whoever reads from the pipe gets it now, as the help says
                 advance()
         elif output == "json":
             known: dict[int, Judgement] = {}
@@ -379,10 +421,17 @@ async def _print_for_people(
     return found
 
 
+def _shares_the_terminal(output: str | None) -> bool:
+    """Whether results may come to the terminal while the bar is there, also by way of ``| less`` or ``| jq``."""
+    if output == "json":  # comes after the bar has gone
+        return False
+    return sys.stdout.isatty() or stat.S_ISFIFO(os.fstat(sys.stdout.fileno()).st_mode)
+
+
 @contextmanager
-def _progress(total: int, *, quiet: bool) -> Iterator[Callable[[], None]]:
-    """A progress bar on stderr, if that is a terminal, results go elsewhere, and there is something to wait for."""
-    if total < 2 or quiet or not sys.stderr.isatty():
+def _progress(total: int, output: str | None) -> Iterator[Callable[[], None]]:
+    """A progress bar on stderr, if that is a terminal and there is something to wait for."""
+    if total < 2 or not sys.stderr.isatty() or _shares_the_terminal(output):
         yield lambda: None
         return
     from rich.progress import (

@@ -7,6 +7,7 @@ import click
 import msgspec
 
 from mxseal.cli.output import print_json
+from mxseal.cli.texts import read_time
 from mxseal.vocabulary.faults import DataFault, UsageFault
 from mxseal.vocabulary.names import HostName, parse_host_name
 from mxseal.vocabulary.observations import TlsaData
@@ -175,7 +176,7 @@ def verify(
         raise UsageFault(
             "a DANE-TA(2) record is verified for a name", cure="give the MX host: --name mx.example.com"
         )
-    time = _time(at) if at is not None else SystemClock().now()
+    time = read_time(at) if at is not None else SystemClock().now()
     certificates = read_chain(chain)
     verdict = verify_dane(records, certificates, names=references, at=time)
     report = _report(verdict, certificates, references, time)
@@ -200,18 +201,6 @@ def _host_name(text: str) -> HostName:
     if isinstance(name, Rejection):
         raise DataFault(f"not a host name: {name.with_caret()}", cure="a name is like mx.example.com")
     return name
-
-
-def _time(text: str) -> datetime:
-    from datetime import UTC
-
-    try:
-        time = datetime.fromisoformat(text.strip())
-        return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
-    except (ValueError, OverflowError):
-        raise DataFault(
-            f"not a time: {printable(text, 60)!r}", cure="a time is like 2026-11-23 or 2026-11-23T12:00:00Z"
-        ) from None
 
 
 def _fields(record: TlsaData) -> dict[str, Any]:

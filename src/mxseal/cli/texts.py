@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import click
@@ -33,6 +34,17 @@ def read_file(path: str, limit: int) -> bytes:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise UnavailableFault(f"cannot read {shown}: {printable(reason)}") from None
+
+
+def read_time(text: str) -> datetime:
+    """A time as somebody types it, UTC unless it says otherwise; raises `DataFault`."""
+    try:
+        time = datetime.fromisoformat(text.strip())
+        return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise DataFault(
+            f"not a time: {printable(text, 60)!r}", cure="a time is like 2026-11-23 or 2026-11-23T12:00:00Z"
+        ) from None
 
 
 def accepted(
