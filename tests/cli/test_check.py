@@ -150,6 +150,7 @@ def test_ids_are_consecutive_so_that_none_is_given_twice():
 
 def test_the_guide_names_options_and_findings_that_exist():
     text = (ROOT / "docs/check.md").read_text()
+    text = re.sub(r".*mxseal dane .*", "", text)  # another command's options
     options = {option for parameter in check.params for option in parameter.opts}
     assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", text)) <= options
     assert set(re.findall(r"\b(?:MX|DNS|DANE|STS|RPT|TLS)\d{3}\b", text)) <= CATALOGUE.keys()
