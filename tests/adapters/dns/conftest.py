@@ -91,7 +91,7 @@ class World:
             )
         return zone
 
-    async def ask(self, name, rdtype, flags=VALIDATING):
+    async def ask(self, name, rdtype, flags=VALIDATING, *, avoid=frozenset()):
         question = (name.to_text(), dns.rdatatype.to_text(rdtype))
         self.asked.append(question)
         await asyncio.sleep(0)

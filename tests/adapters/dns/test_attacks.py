@@ -1,9 +1,11 @@
 """Attackers in the path and in the tree: what they must not get, and what they may cost."""
 
 import asyncio
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 
 import dns.dnssec
+import dns.message
 import dns.name
 import dns.rdatatype
 import dns.rrset
@@ -189,7 +191,7 @@ def test_an_answer_has_an_end_however_slowly_its_parts_come(world):
     class Slow:
         servers = world.servers
 
-        async def ask(self, *args):
+        async def ask(self, *args, **options):
             await asyncio.Event().wait()
 
     (answer,) = ask(world, "mail.leaf.test", transport=Slow(), timeout=0.01)
@@ -283,3 +285,93 @@ def test_a_denial_whose_soa_forbids_keeping_it_is_not_kept(world):
     world.change = zero
     (answer,) = ask(world, "nothing.leaf.test")
     assert (answer.is_secure, answer.ttl) == (True, 0)
+
+
+# --- one server of several is of no use ---------------------------------------------------------------------------------
+
+
+def strip(message) -> None:
+    for section in (message.answer, message.authority):
+        section[:] = [rrset for rrset in section if rrset.rdtype not in (46, 47, 50)]
+
+
+def strip_answers(message) -> None:
+    if message.question[0].rdtype == dns.rdatatype.A:
+        strip(message)
+
+
+def deny(message) -> None:
+    if message.question[0].rdtype == dns.rdatatype.A:
+        message.answer.clear()
+
+
+def hide_delegations(message) -> None:
+    if message.question[0].rdtype == dns.rdatatype.DS:
+        message.answer.clear()
+
+
+@pytest.fixture
+def resolve_over(world, loopback):
+    """Asks for a name, twice, over servers that change their replies so (or keep silent, for None)."""
+
+    def resolve_over(*changes, name="mail.leaf.test"):
+        counts = [0] * len(changes)
+
+        def behave(index):
+            def reply(data: bytes) -> list[bytes]:
+                counts[index] += 1
+                if changes[index] is None:
+                    return []
+                message = world.reply(dns.message.from_wire(data))
+                changes[index](message)
+                return [message.to_wire()]
+
+            return reply
+
+        async def run():
+            async with AsyncExitStack() as stack:
+                servers = [await stack.enter_async_context(loopback(behave(i))) for i in range(len(changes))]
+                resolver = ValidatingResolver(
+                    servers, anchors=world.anchors, now=lambda: NOW, keep=0, timeout=1.0
+                )
+                first = await resolver.resolve(name, A)
+                counts[:] = [0] * len(changes)
+                return first, await resolver.resolve(name, A), servers
+
+        first, second, servers = asyncio.run(run())
+        assert (second.outcome, second.security) == (first.outcome, first.security)
+        return first, counts, [f"{address}:{port}" for address, port in servers]
+
+    return resolve_over
+
+
+def honest(message) -> None:
+    del message
+
+
+@pytest.mark.parametrize("bad", [strip, strip_answers, deny, hide_delegations])
+def test_another_server_is_asked_where_one_has_no_proof(resolve_over, bad):
+    answer, counts, _ = resolve_over(bad, honest)
+    assert answer.is_secure
+    assert answer.found
+    assert counts == [0, 1]  # and the better one comes first from then on
+    answer, counts, _ = resolve_over(honest, bad)
+    assert answer.is_secure
+    assert counts == [1, 0]
+
+
+def test_the_resolver_that_passes_nothing_on_is_named(resolve_over):
+    answer, _, (server,) = resolve_over(strip)
+    assert answer.security is Security.BOGUS
+    assert answer.reason == f"the resolver {server} passes no DNSSEC records on: . DNSKEY has no signature"
+    answer, _, (server, _) = resolve_over(strip, strip)
+    assert answer.reason.startswith(f"the resolver {server} passes no DNSSEC records on")
+    answer, _, (server,) = resolve_over(strip_answers)
+    assert answer.reason == f"mail.leaf.test A has no signature (no DNSSEC records came from {server})"
+    assert answer.security is Security.BOGUS
+
+
+def test_silence_of_the_others_does_not_turn_bogus_into_anything_else(resolve_over):
+    answer, _, _ = resolve_over(deny, None)
+    assert answer.security is Security.BOGUS
+    assert answer.failed

@@ -55,7 +55,7 @@ class Recorded:
         self.changed: dict[Key, bytes] = {}
         self.asked: list[Key] = []
 
-    async def ask(self, name, rdtype, flags=VALIDATING):
+    async def ask(self, name, rdtype, flags=VALIDATING, *, avoid=frozenset()):
         key = (name.canonicalize(), int(rdtype))
         self.asked.append(key)
         if key not in self.replies and self.upstream is not None:

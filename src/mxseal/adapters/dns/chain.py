@@ -22,6 +22,7 @@ import msgspec
 from mxseal.adapters.dns.anchors import TrustAnchors
 from mxseal.adapters.dns.convert import name_text
 from mxseal.adapters.dns.denial import Denied, Unproved
+from mxseal.adapters.dns.failover import ask_around, passes_nothing_on, with_blame
 from mxseal.adapters.dns.kept import Kept
 from mxseal.adapters.dns.sections import covering_dname, rrset_of, signatures_of, signed_denials
 from mxseal.adapters.dns.signatures import (
@@ -36,7 +37,7 @@ from mxseal.adapters.dns.signatures import (
     verify_rrset,
     zone_keys,
 )
-from mxseal.adapters.dns.transport import NoReply, Reply, Transport, server_text
+from mxseal.adapters.dns.transport import NoReply, Reply, Server, Transport, server_text
 from mxseal.vocabulary.observations import Security, ZoneProof
 
 MAX_OCTETS_KEPT: Final = 1 << 25
@@ -64,6 +65,8 @@ class Zone(msgspec.Struct, frozen=True):
     """When the first signature of the chain to here ends, seconds since 1970."""
     kept_until: int = 0
     extended_errors: tuple[str, ...] = ()
+    blamed: Server | None = None
+    """Where it is bogus because of one reply: the server that it came from."""
 
     @property
     def is_secure(self) -> bool:
@@ -75,6 +78,16 @@ class NoCut(msgspec.Struct, frozen=True):
 
     ends: bool
     kept_until: int
+
+    @property
+    def security(self) -> Security:
+        """It is proved."""
+        return Security.SECURE
+
+    @property
+    def blamed(self) -> Server | None:
+        """Nobody's reply is to blame."""
+        return None
 
 
 Step = Zone | NoCut
@@ -102,8 +115,11 @@ def failure(what: str, reply: Reply | NoReply) -> str | None:
 class Chain:
     """Walks and remembers; see the module's docstring."""
 
-    def __init__(self, transport: Transport, anchors: TrustAnchors, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self, transport: Transport, anchors: TrustAnchors, now: Callable[[], datetime], *, servers: int = 1
+    ) -> None:
         self._transport = transport
+        self._servers = servers
         self._anchors = anchors
         self._now = now
         self._kept: Kept[dns.name.Name, Step] = Kept(MAX_OCTETS_KEPT)
@@ -190,8 +206,13 @@ class Chain:
 
     async def _descend(self, parent: Zone, child: dns.name.Name) -> Step:
         """Is there a delegation at `child`, and does trust pass through it?"""
+        return await ask_around(
+            self._transport, self._servers, lambda avoid: self._descend_by(parent, child, avoid)
+        )
+
+    async def _descend_by(self, parent: Zone, child: dns.name.Name, avoid: frozenset[Server]) -> Step:
         what = f"DS of {name_text(child)}"
-        reply = await self._transport.ask(child, dns.rdatatype.DS)
+        reply = await self._transport.ask(child, dns.rdatatype.DS, avoid=avoid)
         failed = failure(what, reply)
         if failed is not None or isinstance(reply, NoReply):
             return self._broken(parent, child, Security.INDETERMINATE, failed or what, reply.extended_errors)
@@ -199,7 +220,7 @@ class Chain:
         budget = Budget()
         ds = rrset_of(message.answer, child, dns.rdatatype.DS)
         if ds is not None:
-            return await self._delegated(parent, child, message, ds, budget)
+            return await self._delegated(parent, child, reply, ds, budget)
         alias = rrset_of(message.answer, child, dns.rdatatype.CNAME)
         dname = covering_dname(message.answer, child)
         for rrset in (alias, dname):
@@ -235,15 +256,15 @@ class Chain:
         self,
         parent: Zone,
         child: dns.name.Name,
-        message: dns.message.Message,
+        reply: Reply,
         ds: dns.rrset.RRset,
         budget: Budget,
     ) -> Step:
-        result = self._verify(parent, message, ds, budget)
+        result = self._verify(parent, reply.message, ds, budget)
         if isinstance(result, Verified) and result.closest_encloser is not None:
             result = Unverified(f"DS of {name_text(child)} comes from a wildcard")
         if isinstance(result, Unverified):
-            return self._broken(parent, child, Security.BOGUS, result.reason)
+            return self._bogus(parent, child, result.reason, reply)
         records = [record for record in ds if isinstance(record, Ds)]
         usable = usable_ds(records)[:_MAX_DS]
         top = msgspec.structs.replace(parent, expires=min(parent.expires, result.expires))
@@ -260,7 +281,7 @@ class Chain:
         proof = signed.prove(child, dns.rdatatype.DS)
         if isinstance(proof, Unproved):
             reason = f"nothing proves that {name_text(child)} has no DS: {proof.reason}"
-            return self._broken(parent, child, Security.BOGUS, reason, reply.extended_errors)
+            return self._bogus(parent, child, reason, reply)
         top = msgspec.structs.replace(parent, expires=min(parent.expires, signed.expires))
         if proof.weak:
             return self._insecure(top, child, f"no DS: {proof.weak}", signed.ttl)
@@ -272,15 +293,33 @@ class Chain:
         self, parent: Zone, name: dns.name.Name, ds: tuple[Ds, ...], trusted: tuple[DnsKey, ...], *, ttl: int
     ) -> Step:
         """The zone's DNSKEY RRset, believed if a key that the DS (or the anchor) names has signed it."""
+        zone = await ask_around(
+            self._transport,
+            self._servers,
+            lambda avoid: self._keys_by(parent, name, ds, trusted, ttl=ttl, avoid=avoid),
+        )
+        # Whom to ask about the keys was tried here; that the DS came from another server, is no one's fault.
+        return msgspec.structs.replace(zone, blamed=None)
+
+    async def _keys_by(
+        self,
+        parent: Zone,
+        name: dns.name.Name,
+        ds: tuple[Ds, ...],
+        trusted: tuple[DnsKey, ...],
+        *,
+        ttl: int,
+        avoid: frozenset[Server],
+    ) -> Zone:
         what = f"DNSKEY of {name_text(name)}"
-        reply = await self._transport.ask(name, dns.rdatatype.DNSKEY)
+        reply = await self._transport.ask(name, dns.rdatatype.DNSKEY, avoid=avoid)
         failed = failure(what, reply)
         if failed is not None or isinstance(reply, NoReply):
             return self._broken(parent, name, Security.INDETERMINATE, failed or what, reply.extended_errors)
         rrset = rrset_of(reply.message.answer, name, dns.rdatatype.DNSKEY)
         if rrset is None:
             reason = f"{name_text(name)} has to be signed, but no DNSKEY came"
-            return self._broken(parent, name, Security.BOGUS, reason, reply.extended_errors)
+            return self._bogus(parent, name, reason, reply)
         published = zone_keys(key for key in rrset if isinstance(key, DnsKey))
         budget = Budget()
         entries: list[tuple[str, DnsKey]] = [("trust anchor", key) for key in trusted if key in published]
@@ -310,7 +349,7 @@ class Chain:
                 expires,
                 self._until(ttl),
             )
-        return self._broken(parent, name, Security.BOGUS, reason, reply.extended_errors)
+        return self._bogus(parent, name, reason, reply)
 
     def _verify(
         self, zone: Zone, message: dns.message.Message, rrset: dns.rrset.RRset, budget: Budget
@@ -349,6 +388,16 @@ class Chain:
         kept = self._until(_BOGUS_KEPT) if security is Security.BOGUS else 0
         proofs = (*parent.proofs, ZoneProof(name_text(name), security, reason))
         return Zone(name, security, reason, (), proofs, parent.expires, kept, extended_errors)
+
+    def _bogus(self, parent: Zone, name: dns.name.Name, reason: str, reply: Reply) -> Zone:
+        """Broken by what this reply has, or has not."""
+        if name in self._anchors.zones and passes_nothing_on(reply):
+            # Of the zone that trust begins with, everybody else's replies have signatures.
+            reason = f"the resolver {server_text(reply.server)} passes no DNSSEC records on: {reason}"
+        else:
+            reason = with_blame(reason, reply)
+        zone = self._broken(parent, name, Security.BOGUS, reason, reply.extended_errors)
+        return msgspec.structs.replace(zone, blamed=reply.server)
 
     def _until(self, ttl: int) -> int:
         return self._seconds() + min(ttl, _LONGEST_KEPT)

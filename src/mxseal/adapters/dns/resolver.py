@@ -23,6 +23,7 @@ from mxseal.adapters.dns.anchors import TrustAnchors
 from mxseal.adapters.dns.chain import Chain, Walk, Zone, failure
 from mxseal.adapters.dns.convert import name_text, to_name, to_records
 from mxseal.adapters.dns.denial import Denied, Unproved
+from mxseal.adapters.dns.failover import ask_around, with_blame
 from mxseal.adapters.dns.kept import Kept
 from mxseal.adapters.dns.sections import (
     covering_dname,
@@ -89,6 +90,8 @@ class Judged(msgspec.Struct, frozen=True):
     expires: int = _NEVER
     proofs: tuple[ZoneProof, ...] = ()
     extended_errors: tuple[str, ...] = ()
+    blamed: Server | None = None
+    """Where it is bogus because of this step's reply: the server that it came from."""
 
 
 class Effort(msgspec.Struct, frozen=True):
@@ -124,7 +127,8 @@ class ValidatingResolver:
     ) -> None:
         self.transport = transport or Transport(servers, timeout=timeout)
         self._now = now
-        self._chain = Chain(self.transport, anchors or TrustAnchors.for_root(), now)
+        self._servers = len(servers)
+        self._chain = Chain(self.transport, anchors or TrustAnchors.for_root(), now, servers=self._servers)
         self._limit = timeout * MAX_TIMEOUTS
         self._kept: Kept[tuple[dns.name.Name, RecordType], tuple[int, Answer]] = Kept(keep)
         self._running: dict[tuple[dns.name.Name, RecordType], asyncio.Task[Answer]] = {}
@@ -176,12 +180,17 @@ class ValidatingResolver:
 
     async def _resolve(self, asked: dns.name.Name, record_type: RecordType) -> Answer:
         rdtype = dns.rdatatype.from_text(record_type)
-        effort = Effort(Budget(), Walk())
+        walk = Walk()
         aliases: list[Alias] = []
         errors: list[str] = []
         name, security, ttl, expires = asked, Security.SECURE, _LONGEST_KEPT, _NEVER
         while True:
-            step = await self._judge(name, rdtype, effort)
+            step = await ask_around(
+                self.transport,
+                self._servers,
+                # Each reply has an effort of its own, or junk from one server would use up another's.
+                lambda avoid, name=name: self._judge(name, rdtype, Effort(Budget(), walk), avoid),  # type: ignore[misc]
+            )
             security = weakest(security, step.security)
             ttl, expires = min(ttl, step.ttl), min(expires, step.expires)
             errors += [error for error in step.extended_errors if error not in errors]
@@ -222,9 +231,15 @@ class ValidatingResolver:
 
     # --- one step ---
 
-    async def _judge(self, name: dns.name.Name, rdtype: dns.rdatatype.RdataType, effort: Effort) -> Judged:
+    async def _judge(
+        self,
+        name: dns.name.Name,
+        rdtype: dns.rdatatype.RdataType,
+        effort: Effort,
+        avoid: frozenset[Server],
+    ) -> Judged:
         what = f"{name_text(name)} {dns.rdatatype.to_text(rdtype)}"
-        reply = await self.transport.ask(name, rdtype)
+        reply = await self.transport.ask(name, rdtype, avoid=avoid)
         failed = failure(what, reply)
         if failed is not None or isinstance(reply, NoReply):
             return Judged(
@@ -439,9 +454,10 @@ class ValidatingResolver:
         return Judged(
             Outcome.FAILED,
             Security.BOGUS,
-            reason,
+            with_blame(reason, reply),
             proofs=zone.proofs,
             extended_errors=reply.extended_errors,
+            blamed=reply.server,
         )
 
 

@@ -109,14 +109,28 @@ class Transport:
         """How many questions were put to servers, for statistics."""
 
     async def ask(
-        self, name: dns.name.Name, rdtype: dns.rdatatype.RdataType, flags: Flags = VALIDATING
+        self,
+        name: dns.name.Name,
+        rdtype: dns.rdatatype.RdataType,
+        flags: Flags = VALIDATING,
+        *,
+        avoid: frozenset[Server] = frozenset(),
     ) -> Reply | NoReply:
-        """The first usable reply; SERVFAIL and REFUSED count only if no server does better."""
-        if not self.servers:
-            return NoReply("no DNS server is known")
+        """The first usable reply; SERVFAIL and REFUSED count only if no server does better.
+
+        Servers of `avoid` are not asked: their replies turned out to be of no use.
+        """
+        if all(server in avoid for server in self.servers):
+            return NoReply("no other DNS server is known" if avoid else "no DNS server is known")
         async with self._semaphore():
             self.questions += 1
-            return await self._race(name, rdtype, flags)
+            return await self._race(name, rdtype, flags, avoid)
+
+    def demote(self, servers: frozenset[Server]) -> None:
+        """Ask others than these first from now on, if there are others."""
+        if self.servers[self._preferred] in servers:
+            others = (place for place, server in enumerate(self.servers) if server not in servers)
+            self._preferred = next(others, self._preferred)
 
     def _semaphore(self) -> asyncio.Semaphore:
         # A semaphore belongs to one event loop; command line and tests run several, one after another.
@@ -126,12 +140,17 @@ class Transport:
         return self._gate[1]
 
     async def _race(  # noqa: C901 - one loop over four kinds of events reads better whole
-        self, name: dns.name.Name, rdtype: dns.rdatatype.RdataType, flags: Flags
+        self,
+        name: dns.name.Name,
+        rdtype: dns.rdatatype.RdataType,
+        flags: Flags,
+        avoid: frozenset[Server],
     ) -> Reply | NoReply:
         loop = asyncio.get_running_loop()
         end = loop.time() + self._timeout
         count = len(self.servers)
-        order = [(self._preferred + step) % count for step in range(count)] * 2
+        places = ((self._preferred + step) % count for step in range(count))
+        order = [place for place in places if self.servers[place] not in avoid] * 2
         step_time = max(self._timeout / (len(order) + 1), _SHORTEST_STEP)
         running: dict[asyncio.Task[Reply | str], int] = {}
         troubles: dict[int, str] = {}
@@ -153,7 +172,7 @@ class Transport:
                     if isinstance(result, str):
                         troubles[index] = result
                     elif result.rcode in _USABLE:
-                        self._preferred = index
+                        self._preferred = self._preferred if avoid else index
                         return result
                     else:
                         poor = result
