@@ -63,6 +63,7 @@ _COLUMNS: Final = 2 + _SIGNS + len("certificate")
 _TLSA: Final = re.compile(r"(?:TLSA )?[0-3] [01] [0-2] [0-9a-f]+…?")
 _DAY: Final = timedelta(days=1)
 _INDENT: Final = "  "
+_OUTDENT: Final = "  "
 _EVIDENCE: Final = 6
 """Lines below a finding; JSON has all of them."""
 
@@ -255,7 +256,11 @@ def _cure(finding: Finding, hang: str, width: int) -> Iterator["Text"]:
     fits = fits and len(hang) + 2 + len(given[-1]) + 2 + len(section) <= width
     for number, line in enumerate(given, 1):
         tail = f"  {section}" if fits and number == len(given) else ""
-        yield _text(hang, ("→ " if number == 1 else "  ", "bold"), (line, "green"), (tail, "dim"))
+        paste = is_to_paste(line)
+        # Where it does not fit below the sentence, perhaps it does further left.
+        lead = _OUTDENT if paste and len(hang) + 2 + len(line) > width else hang
+        arrow = "→ " if number == 1 else "  "
+        yield _text(lead, (arrow, "bold"), (line, "green" if paste else ""), (tail, "dim"))
     if not fits:
         yield _text(hang, "  ", (section, "dim"))
 

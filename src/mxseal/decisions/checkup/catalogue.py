@@ -541,7 +541,7 @@ CATALOGUE: Final[Mapping[str, Entry]] = _table(
         "The policy does not come as text/plain",
         "RFC 8461 §3.2",
         """Senders should refuse other media types, because they are how shared web space serves foreign content.""",
-        "let the web server send this with {url}:\nContent-Type: text/plain",
+        "with {url} let the web server send\nContent-Type: text/plain",
     ),
     (
         "STS012",
@@ -557,7 +557,7 @@ CATALOGUE: Final[Mapping[str, Entry]] = _table(
         "The policy names mode none: MTA-STS is switched off",
         "RFC 8461 §8.3",
         """That is how a domain withdraws from MTA-STS.  Senders protect nothing.""",
-        "nothing to do, if that is meant; otherwise, in {url}:\nmode: enforce" + _NEW_ID,
+        "nothing to do, if that is meant; otherwise say in {url} now\nmode: enforce" + _NEW_ID,
     ),
     (
         "STS014",
@@ -574,7 +574,7 @@ CATALOGUE: Final[Mapping[str, Entry]] = _table(
         "RFC 8461 §4.1",
         """Senders with MTA-STS never deliver to this host.  If no MX host is in the policy, their mail waits and comes
         back.""",
-        "add to {url}:\nmx: {host}" + _NEW_ID,
+        "add to {url} the line\nmx: {host}" + _NEW_ID,
     ),
     (
         "STS016",
@@ -582,7 +582,7 @@ CATALOGUE: Final[Mapping[str, Entry]] = _table(
         "An MX host is not in the policy (mode testing)",
         "RFC 8461 §4.1",
         """Nothing is refused yet; in mode enforce senders would never deliver to this host.""",
-        "add to {url}:\nmx: {host}" + _NEW_ID,
+        "add to {url} the line\nmx: {host}" + _NEW_ID,
     ),
     (
         "STS017",
@@ -607,7 +607,7 @@ CATALOGUE: Final[Mapping[str, Entry]] = _table(
         "The policy is in mode testing: nothing is enforced",
         "RFC 8461 §5",
         """Senders report failures and deliver all the same.  That is the right first step, for some weeks.""",
-        "when reports have been clean for two weeks, in {url}:\nmode: enforce" + _NEW_ID,
+        "when reports have been clean for two weeks, say in {url} now\nmode: enforce" + _NEW_ID,
     ),
     (
         "STS020",
@@ -616,7 +616,7 @@ CATALOGUE: Final[Mapping[str, Entry]] = _table(
         "RFC 8461 §5",
         """The id, read as a date, or a saved earlier check says that testing goes on for more than 60 days.  It protects
         nothing.""",
-        "in {url}:\nmode: enforce" + _NEW_ID,
+        "say in {url} now\nmode: enforce" + _NEW_ID,
     ),
     (
         "STS021",
@@ -625,7 +625,7 @@ CATALOGUE: Final[Mapping[str, Entry]] = _table(
         "RFC 8461 §3.2",
         """MTA-STS protects those senders who remember the policy.  The RFC expects weeks; with less an attacker only has
         to hinder the fetch for that long, and domains that get little mail are never protected.""",
-        "in {url}:\nmax_age: 1209600" + _NEW_ID,
+        "say in {url} now\nmax_age: 1209600" + _NEW_ID,
     ),
     (
         "STS022",
@@ -633,7 +633,7 @@ CATALOGUE: Final[Mapping[str, Entry]] = _table(
         "max_age is longer than the standard allows",
         "RFC 8461 §3.2",
         """The maximum is 31557600 seconds, about one year; senders take that.""",
-        "in {url}:\nmax_age: 31557600" + _NEW_ID,
+        "say in {url} now\nmax_age: 31557600" + _NEW_ID,
     ),
     (
         "STS023",
@@ -650,7 +650,7 @@ CATALOGUE: Final[Mapping[str, Entry]] = _table(
         "A pattern of the policy matches no MX host",
         "RFC 8461 §4.1",
         """Left over, or for a host to come.  Whoever controls that name could receive mail if he also forged DNS.""",
-        "if it is not needed, remove from {url}:\n{patterns}" + _NEW_ID,
+        "remove from {url} if it is not needed\n{patterns}" + _NEW_ID,
     ),
     (
         "STS025",
@@ -666,7 +666,7 @@ CATALOGUE: Final[Mapping[str, Entry]] = _table(
         "The policy has lines that the standard does not know",
         "RFC 8461 §3.2",
         """Senders skip them.  A typing error looks like that.""",
-        "look at these lines of {url}:\n{lines}",
+        "look in {url} at\n{lines}",
     ),
     # --- TLSRPT ------------------------------------------------------------------------------
     (
