@@ -17,6 +17,23 @@ def test_exactly_these_findings(name):
     assert {finding.id for finding in judgement.findings} == wanted, [f.sentence for f in judgement.findings]
 
 
+@pytest.mark.parametrize(
+    ("name", "state"),
+    [
+        ("_smtp._tls.example.com", State.SEALED),
+        ("mta-sts.example.com", State.SEALED),
+        ("_25._tcp.mx1.example.com", State.BROKEN),
+        ("example.com", State.BROKEN),
+    ],
+)
+def test_bogus_answers_break_mail_only_where_mail_needs_them(name, state):
+    scene = Scene()
+    scene.bogus.append(name)
+    judgement = scene.judge()
+    assert "DNS002" in {finding.id for finding in judgement.findings}
+    assert judgement.state is state
+
+
 def test_every_finding_of_the_catalogue_has_a_case():
     assert {id_ for _, wanted in CASES.values() for id_ in wanted} == CATALOGUE.keys()
 

@@ -219,7 +219,8 @@ CATALOGUE: Final[Mapping[str, Entry]] = _table(
         "RFC 4035 §5.5",
         """Signatures, keys and the DS record of the parent do not fit together, or have expired.  For everybody behind a
         validating resolver (and all senders with DANE) the names do not resolve, and mail waits.  Resolvers without
-        validation notice nothing, which is why it works "for some".  If the domain's operator sees nothing wrong,
+        validation notice nothing, which is why it works "for some".  Where only records of policy and reports are bogus,
+        mail flows, without them (a warning).  If the domain's operator sees nothing wrong,
         somebody forges answers on the way: compare from another network.""",
         "sign {zone} again; if its key has changed, renew the DS record at the registrar",
     ),

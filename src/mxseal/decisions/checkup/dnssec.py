@@ -7,7 +7,7 @@ from typing import Final
 
 from mxseal.decisions.checkup.facts import Facts
 from mxseal.decisions.checkup.wording import finding, listed, why_failed
-from mxseal.vocabulary.findings import Finding
+from mxseal.vocabulary.findings import Finding, Severity
 from mxseal.vocabulary.observations import (
     Answer,
     AuthoritativeAnswer,
@@ -24,15 +24,17 @@ _SHA1: Final = ("RSASHA1", "RSASHA1-NSEC3-SHA1", "RSASHA1NSEC3SHA1", "DSA", "DSA
 
 def judge_dnssec(facts: Facts) -> Iterator[Finding]:
     """Each zone that mail to the domain rests on, once."""
-    answers = list(_answers(facts))
-    yield from _bogus(answers)
+    delivery = list(_for_delivery(facts))
+    answers = [*delivery, *_beside(facts)]
+    yield from _bogus(answers, delivery)
     yield from _unsigned(facts)
     yield from _old_algorithms(answers)
     yield from _late_signatures(facts, answers)
     yield from _servers(facts)
 
 
-def _answers(facts: Facts) -> Iterator[Answer]:
+def _for_delivery(facts: Facts) -> Iterator[Answer]:
+    """Without these no mail is delivered."""
     evidence = facts.evidence
     yield evidence.mx
     if facts.takes_no_mail:
@@ -41,12 +43,19 @@ def _answers(facts: Facts) -> Iterator[Answer]:
         yield host.tlsa.ipv6
         yield host.tlsa.ipv4
         yield from host.tlsa.questions
+
+
+def _beside(facts: Facts) -> Iterator[Answer]:
+    """Without these there is no policy, or no report, and mail flows."""
+    evidence = facts.evidence
+    if facts.takes_no_mail:
+        return
     yield evidence.sts_record
     yield from evidence.policy_host
     yield evidence.tlsrpt_record
 
 
-def _bogus(answers: list[Answer]) -> Iterator[Finding]:
+def _bogus(answers: list[Answer], delivery: list[Answer]) -> Iterator[Finding]:
     by_zone: dict[str, list[Answer]] = defaultdict(list)
     for answer in answers:
         if answer.security is Security.BOGUS:
@@ -57,6 +66,7 @@ def _bogus(answers: list[Answer]) -> Iterator[Finding]:
             zone,
             f"DNSSEC of {zone} is broken: {broken[0].reason or 'answers are bogus'}",
             evidence=map(why_failed, broken),
+            severity=None if any(answer in delivery for answer in broken) else Severity.WARNING,
             zone=zone,
         )
 
