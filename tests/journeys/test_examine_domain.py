@@ -269,3 +269,16 @@ def test_saved_evidence_makes_a_world_that_gives_the_same_evidence():
         )
     )
     assert again == first
+
+
+def test_many_hosts_at_one_address_are_visited_a_few_at_a_time():
+    domains = [HostName(f"d{number}.example") for number in range(20)]
+    records = {}
+    for domain in domains:
+        records[f"{domain} MX"] = [f"10 mail.{domain}."]
+        records[f"mail.{domain} A"] = ["11.0.0.1"]
+    hosts = SlowHosts()
+    found = examine(ports(records, mx_hosts=hosts), None, *domains)
+    assert all(len(evidence.hosts[0].sessions) == 1 for evidence in found)
+    assert len(hosts.probed) == 20
+    assert hosts.most_at_one == 4

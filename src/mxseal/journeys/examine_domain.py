@@ -1,10 +1,11 @@
 """What `mxseal check` does: look at one domain from all sides, and judge nothing.
 
-    examiner = Examiner(ports, Limits(…))
+    examiner = Examiner(ports, Settings(…))
     evidence = await examiner.examine(HostName("example.com"))
 
 Politely and all at once: DNS, the policy and the MX hosts are asked side by
-side, but an MX host never sees two sessions on one address at the same time,
+side, but an MX host sees one session after the other, an address that many
+hosts share a few at the same time (Postfix refuses a client's fifty-first),
 the number of hosts and addresses is bounded, and hosts that many domains share
 are asked once for all of them.  What a limit left out is part of the evidence.
 """
@@ -13,6 +14,7 @@ import asyncio
 from collections.abc import Awaitable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
+from weakref import WeakValueDictionary
 
 from mxseal.journeys.ask_all_servers import ask_all_servers
 from mxseal.journeys.find_tlsa import find_tlsa
@@ -56,6 +58,8 @@ _KINDS_LEFT: Final = {"RSA": (KeyKind.ECDSA,), "ECDSA": (KeyKind.RSA,)}
 """Which kinds are still to be asked for, once a certificate of this kind was seen."""
 
 _KEPT_HOSTS: Final = 4096
+
+_AT_ONE_ADDRESS: Final = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,6 +119,7 @@ class Examiner:
         self._ports = ports
         self._settings = settings
         self._sessions = asyncio.Semaphore(settings.max_sessions)
+        self._at_address: WeakValueDictionary[Address, asyncio.Semaphore] = WeakValueDictionary()
         # Providers' MX hosts serve thousands of domains; one look at each is enough.
         self._seen: dict[
             tuple[HostName, Address, HostName | None], asyncio.Task[tuple[SmtpSession, ...]]
@@ -292,7 +297,8 @@ class Examiner:
 
     async def _look(self, host: HostName, address: Address, sni: HostName) -> tuple[SmtpSession, ...]:
         """One session, and one more for each kind of certificate that it did not show."""
-        async with self._sessions:
+        turns = self._at_address.setdefault(address, asyncio.Semaphore(_AT_ONE_ADDRESS))
+        async with turns, self._sessions:
             probe = self._ports.mx_hosts.probe
             sessions = [await probe(host, address, sni=sni)]
             outcome = sessions[0].outcome
