@@ -12,7 +12,7 @@ mail waits meanwhile.  Nothing is judged here: the facts go to
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -36,6 +36,9 @@ from mxseal.vocabulary.observations import Answer, MxData, Outcome, RecordType
 MAX_MX_HOSTS: Final = 64
 """Of more, only the most preferred are looked up: a hostile MX RRset must not make thousands of lookups."""
 SMTP_PORT: Final = 25
+
+LearnSts = Callable[[HostName, datetime], Awaitable[StsKnowledge]]
+"""What is known of a policy domain's MTA-STS at this time."""
 
 
 class Discovery(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,12 +68,28 @@ async def discover_delivery(
     `cached` is the MTA-STS policy that the store has for the policy domain:
     the domain itself, or the relay host in brackets (RFC 8461 §3.4).
     """
+
+    async def learn(domain: HostName, now: datetime) -> StsKnowledge:
+        return await _learn_sts(domain, resolver, policy_hosts, cached, now)
+
+    return await discover_with(next_hop, resolver=resolver, learn_sts=learn, clock=clock, mixed=mixed)
+
+
+async def discover_with(
+    next_hop: NextHop,
+    *,
+    resolver: Resolver,
+    learn_sts: LearnSts,
+    clock: Clock,
+    mixed: Mixed = "sts",
+) -> Discovery:
+    """The same where somebody else knows about MTA-STS: `learn_sts` is asked beside the MX hosts."""
     at = clock.now()
     domain = next_hop.host
     if domain is None or next_hop.is_parent:
         return Discovery(next_hop=next_hop, at=at, decision=nothing_applies(_why_nothing(next_hop), now=at))
     port = next_hop.port or SMTP_PORT
-    sts_task = asyncio.ensure_future(_learn_sts(domain, resolver, policy_hosts, cached, at))
+    sts_task = asyncio.ensure_future(learn_sts(domain, at))
     try:
         mx = await resolver.resolve(domain, RecordType.MX) if next_hop.uses_mx else None
         named = _named_hosts(domain, mx)

@@ -28,6 +28,7 @@ evidence::
 
 from mxseal.adapters.memory.dns import MemoryAuthoritativeServers, MemoryResolver
 from mxseal.adapters.memory.hosts import MemoryMxHosts, MemoryPolicyHosts, MemoryReportEndpoints
+from mxseal.adapters.memory.policies import MemoryPolicyStore
 from mxseal.adapters.memory.world import FixedClock, MemoryWorld
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "MemoryAuthoritativeServers",
     "MemoryMxHosts",
     "MemoryPolicyHosts",
+    "MemoryPolicyStore",
     "MemoryReportEndpoints",
     "MemoryResolver",
     "MemoryWorld",
