@@ -231,6 +231,20 @@ def test_following_the_cure_cures():
     assert scene.judge().findings == ()
 
 
+def test_nobody_is_told_to_enforce_what_would_stop_mail():
+    scene = Scene()
+    scene.policy = POLICY.replace("enforce", "testing").replace("mx: mx2.example.com\n", "")
+    scene.records["_mta-sts.example.com TXT"] = ["v=STSv1; id=20260101;"]
+    assert cure_of(scene, "STS020").startswith("as soon as STS016 is mended, say in https://")
+    for host, address in ((MX1, IPV4), (MX1, IPV6)):
+        scene.show(host, address, CA.issue(MX1, flaw=Flaw.EXPIRED))
+    assert cure_of(scene, "STS020").startswith("as soon as STS016 and STS018 are mended, say in")
+    well = Scene()
+    well.policy = POLICY.replace("enforce", "testing")
+    well.records["_mta-sts.example.com TXT"] = ["v=STSv1; id=20260101;"]
+    assert cure_of(well, "STS020").startswith("now say in https://")
+
+
 def test_the_cure_of_a_broken_policy_is_a_policy():
     scene = Scene()
     scene.policy = "nonsense"

@@ -558,7 +558,8 @@ CATALOGUE: Final[Mapping[str, Entry]] = _table(
         "The policy names mode none: MTA-STS is switched off",
         "RFC 8461 §8.3",
         """That is how a domain withdraws from MTA-STS.  Senders protect nothing.""",
-        "nothing to do, if that is meant; otherwise say in {url} now\nmode: enforce" + _NEW_ID,
+        "nothing to do, if that is meant; otherwise say in {url}, for the first weeks\nmode: testing"
+        + _NEW_ID,
     ),
     (
         "STS014",
@@ -617,7 +618,7 @@ CATALOGUE: Final[Mapping[str, Entry]] = _table(
         "RFC 8461 §5",
         """The id, read as a date, or a saved earlier check says that testing goes on for more than 60 days.  It protects
         nothing.""",
-        "say in {url} now\nmode: enforce" + _NEW_ID,
+        "{when} say in {url}\nmode: enforce" + _NEW_ID,
     ),
     (
         "STS021",

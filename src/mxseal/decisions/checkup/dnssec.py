@@ -1,5 +1,6 @@
 """What DNSSEC proves, zone by zone (RFC 4035), and whether all servers say the same."""
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from datetime import timedelta
@@ -169,6 +170,7 @@ def _late_signatures(facts: Facts, answers: list[Answer]) -> Iterator[Finding]:
 
 # --- with --all-servers ----------------------------------------------------------------------------
 
+_DIGEST: Final = re.compile(r"\b[0-9a-f]{32,}\b")
 _Server = tuple[str, str, str]
 
 
@@ -200,12 +202,16 @@ def _servers(facts: Facts) -> Iterator[Finding]:
             yield finding(
                 id_,
                 server,
-                f"{server} [{address}] {verb}: {lines[0]}",
+                f"{server} [{address}] {verb}: {_DIGEST.sub(_shortened, lines[0])}",
                 evidence=lines,
                 zone=zone,
                 server=server,
                 address=address,
             )
+
+
+def _shortened(digest: re.Match[str]) -> str:
+    return f"{digest[0][:16]}…"
 
 
 def _content(answer: AuthoritativeAnswer) -> tuple[Outcome, tuple[str, ...]] | None:

@@ -87,6 +87,7 @@ def _about_record(
     *,
     host: str = "",
     patterns: str = "",
+    when: str = "",
 ) -> Finding:
     """A finding whose cure is to publish a record, or to change the policy and the id with it."""
     return finding(
@@ -99,6 +100,7 @@ def _about_record(
         url=facts.policy_url,
         host=host,
         patterns=patterns,
+        when=when,
     )
 
 
@@ -185,10 +187,23 @@ def _mode(facts: Facts, policy: Policy) -> Iterator[Finding]:
         if since is not None and facts.now - since > TESTING_LONG:
             days = (facts.now - since).days
             yield _about_record(
-                facts, "STS020", domain, f"{domain} has been testing since {day(since)}, for {days} days"
+                facts,
+                "STS020",
+                domain,
+                f"{domain} has been testing since {day(since)}, for {days} days",
+                when=_ready(facts, policy),
             )
         else:
             yield _about_record(facts, "STS019", domain, f"the policy of {domain} is in mode testing")
+
+
+def _ready(facts: Facts, policy: Policy) -> str:
+    """When the policy can be enforced: a host that fails under it would lose mail."""
+    unlisted = any(policy.matching(host.evidence.name) is None for host in facts.hosts)
+    bad = any(untrusted(host) for host in facts.hosts)
+    first = [id_ for id_, is_so in (("STS016", unlisted), ("STS018", bad)) if is_so]
+    are = "is" if len(first) == 1 else "are"
+    return f"as soon as {listed(first)} {are} mended," if first else "now"
 
 
 def _testing_since(facts: Facts) -> datetime | None:
