@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Final, Literal
 import msgspec
 
 from mxseal.vocabulary.faults import ConfigurationFault, DataFault, Fault
-from mxseal.vocabulary.names import Address
+from mxseal.vocabulary.names import Address, HostName
 
 if TYPE_CHECKING:
     from mxseal.config import Settings
+    from mxseal.decisions.checkup import Judgement
     from mxseal.decisions.overrides import Overrides
     from mxseal.journeys.examine_domain import Examiner
     from mxseal.journeys.ports import (
@@ -225,6 +226,29 @@ def check_settings(settings: "Settings") -> None:
 async def open_world(settings: WorldSettings) -> AsyncIterator[World]:
     """The world for as long as one command runs; raises a `Fault` if a setting cannot be followed."""
     yield World(settings)
+
+
+async def check(
+    domain: str, settings: WorldSettings | None = None, *, all_servers: bool = False
+) -> "Judgement":
+    """What `mxseal check` says about one domain; no mail is sent.
+
+    Args:
+        domain: with A-labels or U-labels.
+        settings: which resolver, ports and trust anchors; the real internet's by default.
+        all_servers: whether to ask every authoritative server, and to compare.
+
+    Raises:
+        InvalidName: `domain` is no host name.
+        Fault: something on this machine is missing or a setting cannot be followed; trouble
+            of the other side is a finding.
+    """
+    from mxseal.decisions.checkup import judge
+
+    name = HostName(domain)
+    async with open_world(settings or WorldSettings()) as world:
+        evidence = await world.examiner(all_servers=all_servers).examine(name)
+        return judge(evidence, evidence.at, roots=world.judging_roots)
 
 
 def read_ca_file(path: Path) -> tuple[bytes, ...]:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import ClassVar, Final
 
-import mxseal
+from mxseal import _version
 from mxseal.decisions.doctor import (
     CaStoreObservation,
     ClockObservation,
@@ -52,7 +52,7 @@ def observe_clock(now: datetime, *, signatures_current: bool | None = None) -> C
     """What vouches for `now`: the age of our own files, and the kernel's view of its time service."""
     witnesses = []
     for path, source in (
-        (Path(mxseal.__file__), "when MXSeal was installed"),
+        (Path(_version.__file__), "when MXSeal was installed"),
         (Path("/var/lib/systemd/timesync/clock"), "when a time server was last heard (systemd-timesyncd)"),
     ):
         try:
