@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from mxseal.adapters.dns import ValidatingResolver
 from mxseal.adapters.dns.transport import MALFORMED, VALIDATING, NoReply, Reply, Transport
+from mxseal.adapters.dns.wire import read
 from mxseal.vocabulary.names import Address
 from mxseal.vocabulary.observations import Answer, RecordType, Security
 
@@ -61,14 +62,25 @@ class Recorded:
         if key not in self.replies and self.upstream is not None:
             reply = await self.upstream.ask(name, rdtype, flags)
             assert isinstance(reply, Reply)
-            self.replies[key] = reply.message.to_wire()
+            self.replies[key] = _whole(name, rdtype, reply.message)
         wire = self.changed.get(key, self.replies.get(key))
         if wire is None:
             return NoReply("nothing recorded")
         try:
-            return Reply(dns.message.from_wire(wire), (Address("127.0.0.1"), 53), over_tcp=False)
+            return Reply(read(wire), (Address("127.0.0.1"), 53), over_tcp=False)
         except MALFORMED:
             return NoReply("malformed")
+
+
+def _whole(name: dns.name.Name, rdtype: int, message: dns.message.Message) -> bytes:
+    """What the server sent, as far as it was read."""
+    query = dns.message.make_query(name, rdtype, want_dnssec=True)
+    whole = dns.message.make_response(query)
+    whole.flags = message.flags
+    whole.set_rcode(message.rcode())
+    for ours, read_one in ((whole.answer, message.answer), (whole.authority, message.authority)):
+        ours += [dns.rrset.from_rdata(rrset.name, rrset.ttl, *rrset) for rrset in read_one]
+    return whole.to_wire(max_size=65535)
 
 
 # --- what an attacker does to a reply -----------------------------------------------------------------------

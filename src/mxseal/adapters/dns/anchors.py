@@ -47,12 +47,8 @@ class TrustAnchors(msgspec.Struct, frozen=True):
 
     def closest(self, name: dns.name.Name) -> dns.name.Name | None:
         """The deepest trusted zone at or above `name`."""
-        while True:
-            if name in self.zones:
-                return name
-            if name == dns.name.root:
-                return None
-            name = name.parent()
+        above = [zone for zone in self.zones if name.is_subdomain(zone)]
+        return max(above, key=lambda zone: len(zone.labels), default=None)
 
 
 def _ds(text: str) -> DsRecord:

@@ -12,6 +12,7 @@ import dns.rdtypes.ANY.TXT
 import dns.rdtypes.IN.A
 import dns.rdtypes.IN.AAAA
 
+from mxseal.adapters.dns.wire import canonical_rdata
 from mxseal.vocabulary.names import Address, HostName, InvalidName
 from mxseal.vocabulary.observations import AddressData, MxData, OtherData, RecordData, TextData, TlsaData
 from mxseal.vocabulary.rejection import printable
@@ -23,7 +24,8 @@ MAX_RECORDS: Final = 256
 def to_records(rdatas: list[dns.rdata.Rdata]) -> tuple[tuple[RecordData, ...], tuple[str, ...]]:
     """The records in a fixed order, and a sentence if some had to be left out."""
     notes: list[str] = []
-    ordered = sorted(rdatas, key=lambda rdata: rdata.to_digestable())
+    # RFC 4034 §6.3: equal records are one.
+    ordered = [rdata for _, rdata in sorted({canonical_rdata(rdata): rdata for rdata in rdatas}.items())]
     if len(ordered) > MAX_RECORDS:
         notes.append(f"{len(ordered) - MAX_RECORDS} records beyond the first {MAX_RECORDS} left out")
     return tuple(map(_to_record, ordered[:MAX_RECORDS])), tuple(notes)

@@ -25,6 +25,8 @@ from dns.dnssecalgs.base import GenericPublicKey
 from dns.dnssectypes import Algorithm, DSDigest
 from dns.rdtypes.dnskeybase import Flag
 
+from mxseal.adapters.dns.wire import canonical_name, canonical_rdata
+
 DnsKey = dns.rdtypes.ANY.DNSKEY.DNSKEY
 Ds = dns.rdtypes.ANY.DS.DS
 Rrsig = dns.rdtypes.ANY.RRSIG.RRSIG
@@ -224,9 +226,9 @@ def _signed_data(rrset: dns.rrset.RRset, signature: Rrsig) -> bytes:
         signature.inception,
         signature.key_tag,
     )
-    fixed = owner.to_digestable() + struct.pack("!HHI", rrset.rdtype, rrset.rdclass, signature.original_ttl)
-    parts = [head, signature.signer.to_digestable()]
-    for rdata in sorted(rdata.to_digestable() for rdata in rrset):
+    fixed = canonical_name(owner) + struct.pack("!HHI", rrset.rdtype, rrset.rdclass, signature.original_ttl)
+    parts = [head, canonical_name(signature.signer)]
+    for rdata in sorted({canonical_rdata(rdata) for rdata in rrset}):  # RFC 4034 §6.3: equal ones are one
         parts += (fixed, struct.pack("!H", len(rdata)), rdata)
     return b"".join(parts)
 
@@ -269,9 +271,14 @@ def _exponent_octets(key: bytes) -> int:
     return key[0] if key[:1] > b"\0" else int.from_bytes(key[1:3])
 
 
-@lru_cache(maxsize=4096)
 def _key_tag(key: DnsKey) -> int:
-    return dns.dnssec.key_id(key)
+    return _tag(int(key.flags), key.protocol, int(key.algorithm), key.key)
+
+
+@lru_cache(maxsize=4096)
+def _tag(flags: int, protocol: int, algorithm: int, key: bytes) -> int:
+    # By its parts: the hash of a whole record is dearer than the tag.
+    return dns.dnssec.key_id(DnsKey(1, dns.rdatatype.DNSKEY, flags, protocol, algorithm, key))  # type: ignore[no-untyped-call]
 
 
 def _ahead(moment: int, now: int) -> int:

@@ -22,6 +22,7 @@ import dns.rdataclass
 import dns.rdatatype
 import msgspec
 
+from mxseal.adapters.dns.wire import read
 from mxseal.vocabulary.names import Address
 from mxseal.vocabulary.rejection import printable
 
@@ -291,11 +292,11 @@ def _matching(data: bytes, query: Query) -> dns.message.Message | str | None:
         return None
     if data[2] & 0x02:
         # Truncated: nothing in it counts, and it may end in the middle of a record.  TCP brings the whole.
-        return dns.message.from_wire(data[:4] + bytes(8))
+        return read(data[:4] + bytes(8))
     if sum(records) > MAX_RECORDS:
         return f"a reply with more than {MAX_RECORDS} records"
     try:
-        return dns.message.from_wire(data, ignore_trailing=True, keyring=False)
+        return read(data)
     except MALFORMED as error:
         return f"malformed reply ({printable(str(error) or type(error).__name__, 100)})"
 
