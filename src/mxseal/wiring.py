@@ -16,15 +16,18 @@ from mxseal.vocabulary.faults import ConfigurationFault, DataFault, Fault
 from mxseal.vocabulary.names import Address, HostName
 
 if TYPE_CHECKING:
+    from mxseal.adapters.smtp import Patience
     from mxseal.config import Settings
     from mxseal.decisions.checkup import Judgement
     from mxseal.decisions.overrides import Overrides
+    from mxseal.journeys.deliver import Deliverer
     from mxseal.journeys.examine_domain import Examiner
     from mxseal.journeys.ports import (
         AuthoritativeServers,
         Clock,
         MxHosts,
         PolicyHosts,
+        PolicyStore,
         ReportEndpoints,
         Resolver,
     )
@@ -157,6 +160,46 @@ class World:
             private_allowed=self.settings.allow_private,
         )
         return Examiner(ports, settings)
+
+    @asynccontextmanager
+    async def deliverer(
+        self,
+        policies: "PolicyStore",
+        *,
+        ehlo_name: HostName | None = None,
+        seconds: float = 900.0,
+        patience: "Patience | None" = None,
+    ) -> "AsyncIterator[Deliverer]":
+        """Our own delivery, for any number of mails on one event loop.
+
+        Args:
+            policies: the memory of MTA-STS policies, which is worth keeping.
+            ehlo_name: what we call ourselves; see `adapters.smtp.SmtpProber`.
+            seconds: for one mail.
+            patience: with other servers; the default is RFC 5321's.
+        """
+        from mxseal.adapters.smtp import SmtpCourier
+        from mxseal.journeys.deliver import Deliverer, DeliverySettings, discovering
+        from mxseal.journeys.follow_policies import Limits, PolicyKeeper
+
+        # Nobody waits for an answer within seconds here, as an MTA does: mail can wait for a fetch.
+        limits = Limits(lookup=6 * self.settings.timeout, fetch=60.0)
+        keeper = PolicyKeeper(
+            resolver=self.resolver,
+            policy_hosts=self.policy_hosts,
+            store=policies,
+            clock=self.clock,
+            limits=limits,
+        )
+        try:
+            yield Deliverer(
+                discover=discovering(resolver=self.resolver, keeper=keeper, clock=self.clock),
+                courier=SmtpCourier(port=self.settings.smtp_port, ehlo_name=ehlo_name, patience=patience),
+                clock=self.clock,
+                settings=DeliverySettings(roots=lambda: self.judging_roots, seconds=seconds),
+            )
+        finally:
+            await keeper.close()
 
 
 def world_settings(settings: "Settings") -> WorldSettings:

@@ -4,8 +4,8 @@ import re
 
 from mxseal.cli import demo as module
 from mxseal.cli import run
+from mxseal.decisions.mailing import Bounced
 from mxseal.lab import SCENARIOS
-from mxseal.lab.sender import Returned
 
 
 def test_the_story_comes_out_as_told(capsys):
@@ -34,7 +34,7 @@ def test_a_story_that_comes_out_otherwise_is_admitted(capsys, monkeypatch):
 
     async def lazy(self, letter):
         discovery, _ = await honest(self, letter)
-        return discovery, Returned(discovery.decision.reasons)
+        return discovery, Bounced(recipient="", reasons=discovery.decision.reasons, status="5.0.0")
 
     monkeypatch.setattr(StrictSender, "send", lazy)
     assert run(["demo", "--fast"]) == 1

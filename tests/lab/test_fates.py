@@ -4,10 +4,10 @@ import asyncio
 
 import pytest
 
-from mxseal.adapters.clock import SystemClock
 from mxseal.decisions.delivery import Level
+from mxseal.decisions.mailing import Bounced, Deferred, Delivered
 from mxseal.lab import SCENARIOS, Attack, Fate
-from mxseal.lab.sender import Delivered, Letter, Returned, StrictSender, Waits, send_as_of_old
+from mxseal.lab.sender import Letter, StrictSender, send_as_of_old
 
 AUTHENTICATED = {Level.DANE, Level.PKIX}
 
@@ -25,9 +25,9 @@ def fate(result):
     match result:
         case Delivered(level=level):
             return Fate.SEALED if level in AUTHENTICATED else Fate.OPEN
-        case Waits():
+        case Deferred():
             return Fate.WAITS
-        case Returned():
+        case Bounced():
             return Fate.RETURNED
 
 
@@ -61,7 +61,7 @@ def test_mail_to_a_well_kept_domain_waits_under_attack(lab, domain, attack):
         result = deliver(lab, domain)
     finally:
         lab.calm(domain)
-    assert isinstance(result, Waits)
+    assert isinstance(result, Deferred)
     assert lab.mail[before:] == []
 
 
@@ -97,7 +97,7 @@ def test_a_sender_of_old_hands_his_mail_to_the_attacker(lab, domain, attack, hos
     letter = Letter("anna@sender.test", f"otto@{domain}", "Subject: secret\n\n")
     lab.attack(domain, attack)
     try:
-        result = asyncio.run(send_as_of_old(letter, lab.resolver, port=lab.smtp_port, at=SystemClock().now()))
+        result = asyncio.run(send_as_of_old(letter, lab.resolver, port=lab.smtp_port))
     finally:
         lab.calm(domain)
     assert isinstance(result, Delivered)

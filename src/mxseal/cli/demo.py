@@ -19,9 +19,10 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from mxseal.decisions.checkup import Judgement
+    from mxseal.decisions.mailing import Fate
     from mxseal.journeys.discover_delivery import Discovery
     from mxseal.lab import Attack, Lab
-    from mxseal.lab.sender import Letter, Result
+    from mxseal.lab.sender import Letter
 
 WIDTH: Final = 96
 
@@ -155,13 +156,13 @@ class _Story:
         )
         return Letter("anna@sender.test", f"otto@{domain}", text)
 
-    async def _send_as_of_old(self, domain: str) -> tuple["Result", bool]:
+    async def _send_as_of_old(self, domain: str) -> tuple["Fate", bool]:
         """The result, and whether the attacker could read the letter."""
         from mxseal.lab.sender import send_as_of_old
 
         before = len(self._lab.mail)
         letter = self._letter(domain)
-        result = await send_as_of_old(letter, self._lab.resolver, port=self._lab.smtp_port, at=self._lab.now)
+        result = await send_as_of_old(letter, self._lab.resolver, port=self._lab.smtp_port)
         return result, any(mail.attacker_read for mail in self._lab.mail[before:])
 
     # --- the acts ---
@@ -186,8 +187,8 @@ class _Story:
         await self._beat(2.0)
 
     async def _as_it_was(self) -> None:
+        from mxseal.decisions.mailing import Delivered
         from mxseal.lab import Attack
-        from mxseal.lab.sender import Delivered
 
         domain = "plain.test"
         await self._act(1, "TLS, if it is offered")
@@ -330,10 +331,10 @@ class _Story:
             self._row(("✓", GOOD), "MTA-STS", text, "RFC 8461 §3.2")
             await self._beat(0.5)
 
-    def _show_result(self, result: "Result", *, waits_is_right: bool, domain: str) -> None:
-        from mxseal.lab.sender import Delivered, Waits
+    def _show_result(self, result: "Fate", *, waits_is_right: bool, domain: str) -> None:
+        from mxseal.decisions.mailing import Deferred, Delivered
 
-        self._expect(isinstance(result, Waits) == waits_is_right, f"the letter to {domain}")
+        self._expect(isinstance(result, Deferred) == waits_is_right, f"the letter to {domain}")
         if isinstance(result, Delivered):
             self._row(("✓", GOOD), result.tls or "in clear", result.proof.text, result.proof.section)
             self._row(("■", GOOD), "delivered", f"to {result.host}, sealed")
@@ -370,9 +371,9 @@ class _Story:
         )
         await self._beat(2.0)
 
-    def _count_sealed(self, results: "Sequence[Result]") -> int:
+    def _count_sealed(self, results: "Sequence[Fate]") -> int:
         from mxseal.decisions.delivery import Level
-        from mxseal.lab.sender import Delivered
+        from mxseal.decisions.mailing import Delivered
 
         sealed = [
             each for each in results if isinstance(each, Delivered) and each.level in (Level.DANE, Level.PKIX)
@@ -436,10 +437,10 @@ def _seals(judgement: "Judgement") -> str:
     return " and ".join(seals)
 
 
-def _what_happened(result: "Result", *, read: bool) -> "Any":
+def _what_happened(result: "Fate", *, read: bool) -> "Any":
     from rich.text import Text
 
-    from mxseal.lab.sender import Delivered
+    from mxseal.decisions.mailing import Delivered
 
     if not isinstance(result, Delivered):
         return "keeps the mail"

@@ -9,12 +9,14 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime
 from typing import Protocol
 
+from mxseal.decisions.mailing import Admission, Errand, Visit
 from mxseal.decisions.schedule import PolicyState
 from mxseal.vocabulary.names import Address, HostName
 from mxseal.vocabulary.observations import (
     Answer,
     AuthoritativeAnswer,
     EndpointReached,
+    Handshake,
     KeyKind,
     PolicyFetch,
     RecordType,
@@ -55,6 +57,18 @@ class MxHosts(Protocol):
         sni: HostName | None = None,
         key_kind: KeyKind = KeyKind.ANY,
     ) -> SmtpSession: ...
+
+
+class Courier(Protocol):
+    """SMTP sessions that hand mail over."""
+
+    async def visit(self, errand: Errand, admit: Callable[[Handshake], Admission]) -> Visit:
+        """One session with one address.
+
+        `admit` is asked as soon as TLS stands; who is denied hears nothing more, not
+        even EHLO.  Where the errand requires TLS, nothing is ever mailed without it.
+        """
+        ...
 
 
 class ReportEndpoints(Protocol):

@@ -1,13 +1,13 @@
 """One polite look at an MX host."""
 
 import asyncio
-import socket
 import ssl
 from contextlib import suppress
 from typing import Final
 
 import msgspec
 
+from mxseal.adapters.smtp.own_name import own_name
 from mxseal.adapters.tls import Connection, explain, lacks_version, probing_context
 from mxseal.standards.starttls import (
     Dialogue,
@@ -21,7 +21,7 @@ from mxseal.standards.starttls import (
     UpgradeNow,
     Violated,
 )
-from mxseal.vocabulary.names import Address, HostName, parse_host_name
+from mxseal.vocabulary.names import Address, HostName
 from mxseal.vocabulary.observations import (
     Handshake,
     HandshakeFailed,
@@ -35,7 +35,7 @@ from mxseal.vocabulary.observations import (
     StarttlsRefused,
     Unreachable,
 )
-from mxseal.vocabulary.rejection import Rejection, printable
+from mxseal.vocabulary.rejection import printable
 
 # RFC 5321 §4.2.2, §4.2.3: the codes by which a server says that it knows no EHLO.  What is left
 # then is HELO, which has no extensions, so STARTTLS is not offered (RFC 5321 §3.2).
@@ -68,7 +68,7 @@ class SmtpProber:
         stage_timeout: float = 30.0,
     ) -> None:
         self._port = port
-        self._ehlo_name = ehlo_name or _own_name()
+        self._ehlo_name = ehlo_name or own_name()
         self._timeout = timeout
         self._stage_timeout = stage_timeout
 
@@ -237,8 +237,3 @@ def _refusal(stage: Stage, reply: Reply) -> SessionOutcome:
     if stage is Stage.EHLO and reply.code in _NO_EHLO:
         return StarttlsNotOffered()
     return Unreachable(stage, str(reply))
-
-
-def _own_name() -> HostName | None:
-    name = parse_host_name(socket.gethostname())
-    return None if isinstance(name, Rejection) or "." not in name else name
