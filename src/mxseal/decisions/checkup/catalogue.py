@@ -459,7 +459,7 @@ CATALOGUE: Final[Mapping[str, Entry]] = _table(
         "There is no MTA-STS record",
         "RFC 8461 §3.1",
         """Senders that know MTA-STS but not DANE (Google, Microsoft in part, Yahoo and others) are not told to use TLS.""",
-        '{record_name}. IN TXT "v=STSv1; id={id};"\nand a policy, in mode testing for the first weeks, at {url}',
+        'serve at {url} for the first weeks\n{policy}\nand then publish:\n{record_name}. IN TXT "v=STSv1; id={id};"',
     ),
     (
         "STS002",
@@ -534,7 +534,7 @@ CATALOGUE: Final[Mapping[str, Entry]] = _table(
         "The policy host answers with an HTTP error",
         "RFC 8461 §3.3",
         """Only the status 200 counts.  New senders learn no policy.""",
-        "serve the policy at {url}",
+        "serve at {url}\n{policy}",
     ),
     (
         "STS011",
@@ -567,7 +567,7 @@ CATALOGUE: Final[Mapping[str, Entry]] = _table(
         "The policy breaks the grammar",
         "RFC 8461 §3.2",
         """Senders must not use it: for new ones there is no policy.""",
-        "{policy}",
+        "serve at {url}\n{policy}",
     ),
     (
         "STS015",

@@ -98,6 +98,7 @@ def _about_record(
         record_name=mta_sts.record_name(facts.evidence.domain),
         id=fresh_id(facts.now),
         url=facts.policy_url,
+        policy=_suggested(facts),
         host=host,
         patterns=patterns,
         when=when,
@@ -128,6 +129,7 @@ def _fetch(facts: Facts) -> Iterator[Finding]:
             evidence=fetch.attempts,
             host=host,
             url=facts.policy_url,
+            policy=_suggested(facts),
         )
     elif isinstance(fetch, PolicyFetched):
         yield from _policy_certificate(facts, fetch)
@@ -166,15 +168,23 @@ def ends_soon(certificate: Certificate, now: datetime) -> bool:
 
 
 def _broken_policy(facts: Facts, rejection: Rejection) -> Finding:
-    # A list of MX hosts that nobody looked over must not be enforced at once: mode testing first.
-    hosts = [host.name for host in facts.hosts] or [f"mail.{facts.domain}"]
-    lines = ["version: STSv1", "mode: testing", *(f"mx: {host}" for host in hosts), "max_age: 1209600"]
+    place = rejection.with_caret().splitlines()[1:]
     return finding(
         "STS014",
         facts.policy_url,
         f"the policy cannot be read: {rejection}",
-        evidence=rejection.with_caret().splitlines()[1:],
-        policy="\n".join(lines),
+        evidence=place if len(place) > 1 and place[1].strip() else (),
+        url=facts.policy_url,
+        policy=_suggested(facts),
+    )
+
+
+def _suggested(facts: Facts) -> str:
+    """A policy for the MX hosts that there are."""
+    # A list of MX hosts that nobody looked over must not be enforced at once: mode testing first.
+    hosts = [host.name for host in facts.hosts] or [f"mail.{facts.domain}"]
+    return "\n".join(
+        ["version: STSv1", "mode: testing", *(f"mx: {host}" for host in hosts), "max_age: 1209600"]
     )
 
 
