@@ -18,7 +18,7 @@ FOUND, NO_DATA, NO_NAME, FAILED = Outcome
 S, I, B, X = Security  # noqa: E741
 
 
-def make(world, *, later: timedelta = timedelta(0), keep: int = 100) -> ValidatingResolver:
+def make(world, *, later: timedelta = timedelta(0), keep: int = 1 << 20) -> ValidatingResolver:
     from datetime import UTC, datetime
 
     now = datetime(2026, 11, 23, 12, 0, tzinfo=UTC) + later

@@ -148,3 +148,14 @@ def test_a_resolver_that_stops_validating_is_noticed(ask):
     first, second = ask(degrading, "first.test", "second.test", step=timedelta(hours=2))
     assert first.is_secure
     assert (second.outcome, second.security) == (Outcome.FAILED, Security.INDETERMINATE)
+
+
+def test_a_referral_is_no_denial(ask):
+    def refer(data):
+        message = dns.message.make_response(dns.message.from_wire(data))
+        message.authority.append(dns.rrset.from_text("test.", 60, "IN", "NS", "ns.test."))
+        return [message.to_wire()]
+
+    (answer,) = ask(refer, "host.test", proof="unproved")
+    assert (answer.outcome, answer.security) == (Outcome.FAILED, Security.INDETERMINATE)
+    assert "referral" in answer.reason

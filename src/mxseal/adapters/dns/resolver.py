@@ -63,6 +63,7 @@ MAX_TIMEOUTS: Final = 6
 """A whole answer, aliases and chain included, may take so many times the limit for one question."""
 _LONGEST_KEPT: Final = 86_400
 _NEVER: Final = 1 << 62
+REFERRAL: Final = "a referral instead of an answer: the server asked does not resolve recursively"
 
 _WEAKNESS: Final = {
     Security.SECURE: 0,
@@ -429,10 +430,9 @@ class ValidatingResolver:
             return Judged(
                 Outcome.FAILED, zone.security, zone.reason, proofs=zone.proofs, extended_errors=errors
             )
-        if rrset is None and _is_referral(reply.message):
-            reason = "a referral instead of an answer: the server asked does not resolve recursively"
+        if rrset is None and is_referral(reply.message):
             return Judged(
-                Outcome.FAILED, Security.INDETERMINATE, reason, proofs=zone.proofs, extended_errors=errors
+                Outcome.FAILED, Security.INDETERMINATE, REFERRAL, proofs=zone.proofs, extended_errors=errors
             )
         if rrset is not None:
             outcome, ttl = Outcome.FOUND, rrset.ttl
@@ -487,7 +487,8 @@ def _or(ttl: int | None, otherwise: int) -> int:
     return otherwise if ttl is None else ttl
 
 
-def _is_referral(message: dns.message.Message) -> bool:
+def is_referral(message: dns.message.Message) -> bool:
+    """Whether the reply only says who else to ask; it denies nothing."""
     types = {rrset.rdtype for rrset in message.authority}
     recursive = bool(message.flags & dns.flags.RA)
     return not recursive and dns.rdatatype.NS in types and dns.rdatatype.SOA not in types

@@ -19,7 +19,14 @@ import msgspec
 
 from mxseal.adapters.dns.chain import failure
 from mxseal.adapters.dns.convert import name_text, to_name, to_records
-from mxseal.adapters.dns.resolver import MAX_ALIASES, SYSTEM_NOW, negative_ttl, weakest
+from mxseal.adapters.dns.resolver import (
+    MAX_ALIASES,
+    REFERRAL,
+    SYSTEM_NOW,
+    is_referral,
+    negative_ttl,
+    weakest,
+)
 from mxseal.adapters.dns.sections import covering_dname, rrset_of
 from mxseal.adapters.dns.transport import Flags, NoReply, Reply, Server, Transport, server_text
 from mxseal.vocabulary.faults import ConfigurationFault
@@ -147,6 +154,8 @@ class TrustAdResolver:
         final = steps[-1][1] if steps else asked
         found = rrset_of(reply.message.answer, final, rdtype)
         ttls = [rrset.ttl for rrset in reply.message.answer]
+        if found is None and is_referral(reply.message):
+            return _failed(name_text(asked), record_type, Security.INDETERMINATE, REFERRAL)
         if found is not None:
             outcome = Outcome.FOUND
         else:
