@@ -30,7 +30,7 @@ def no_lab(monkeypatch):
         (("exa mple.com",), 64, "'exa mple.com' is no domain"),
         (("192.0.2.1",), 64, "an IP address is no host name"),
         ((LONG,), 64, "at most 253 characters"),
-        (("\x1b[31mred",), 64, "\\x1b[31mred"),
+        (("\x1b[31mred",), 64, "'\\x1b[31mred' is no domain"),
         (("--from", "{dir}/absent"), 65, "absent: No such file"),
         (("--from", "{dir}/bad.txt"), 65, "bad.txt, line 2: 'two..dots' is no domain: a label is empty"),
         (("--from", "/bin/ls"), 65, "/bin/ls, line 1: "),

@@ -194,6 +194,16 @@ def test_people_see_the_state_and_each_finding_with_its_cure(capsys, options):
     assert "\x1b" not in out
 
 
+def test_signs_that_the_terminal_lacks_have_others_and_no_question_mark(options):
+    command = [sys.executable, "-m", "mxseal", "check", "tlsa-mismatch.test", *options]
+    environment = {**os.environ, "PYTHONIOENCODING": "iso-8859-1"}
+    done = subprocess.run(command, capture_output=True, env=environment, timeout=60, check=False)
+    assert done.stderr == b""
+    assert b"?" not in done.stdout
+    assert re.search(rb"mx1\.tlsa-mismatch\.test +10  \+ +\+ +X +- ", done.stdout)
+    assert b"> _25._tcp.mx1.tlsa-mismatch.test. IN TLSA 3 1 1" in done.stdout
+
+
 def test_a_domain_in_its_own_letters(capsys, options):
     code, out = check(capsys, "Bücher.test", *options)
     assert code == 1

@@ -146,7 +146,7 @@ def _names(domains: Sequence[str], source: Path | None) -> tuple[list[HostName],
         name = parse_host_name(text)
         if isinstance(name, Rejection):
             raise UsageFault(
-                f"{printable(text, 80)!r} is no domain: {name.message}",
+                f"'{printable(text, 80)}' is no domain: {name.message}",
                 cure="give a name such as example.com",
             )
         names[name] = None
@@ -158,7 +158,7 @@ def _names(domains: Sequence[str], source: Path | None) -> tuple[list[HostName],
             name = parse_host_name(text)
             if isinstance(name, Rejection):
                 # One slip in ten thousand lines must not cost the other lines.
-                wrong.append(f"{source}, line {number}: {printable(text, 80)!r} is no domain: {name.message}")
+                wrong.append(f"{source}, line {number}: '{printable(text, 80)}' is no domain: {name.message}")
             else:
                 names[name] = None
             if len(wrong) > _MAX_WRONG:

@@ -44,6 +44,7 @@ _SEALS: Final = {
     Seal.UNKNOWN: ("?", "yellow"),
 }
 _STANDARDS: Final = {Standard.DANE: "DANE", Standard.MTA_STS: "MTA-STS"}
+_ASCII: Final = str.maketrans("✓✗–→…§", "+X->~S")
 _FATES: Final = {
     Fate.DELIVERED: "green",
     Fate.PARTLY: "bold red",
@@ -71,9 +72,21 @@ _EVIDENCE: Final = 6
 def render(out: "Console", judgement: Judgement) -> None:
     """Print one domain."""
     width = min(out.width, _WIDEST) if out.is_terminal else _WIDEST
+    plain = not _can_show_signs(out.encoding)
     for line in lines(judgement, width):
+        if plain:
+            line.plain = line.plain.translate(_ASCII)
         # Wrapped here already, where what hangs below what is known.
         out.print(line, soft_wrap=True)
+
+
+def _can_show_signs(encoding: str) -> bool:
+    """Else each would become ``?``, which is a sign with a meaning of its own."""
+    try:
+        "".join(map(chr, _ASCII)).encode(encoding)
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
 
 
 def lines(judgement: Judgement, width: int) -> Iterator["Text"]:

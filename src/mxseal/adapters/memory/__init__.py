@@ -23,7 +23,8 @@ names below it, has no data of this type.  Or take everything from saved
 evidence::
 
     world = MemoryWorld.from_evidence(evidence)
-    again = await examine_domain(evidence.domain, world.ports(), …)
+    ports = Ports(clock=world.clock, resolver=world.resolver, mx_hosts=world.mx_hosts, …)
+    again = await Examiner(ports, Settings()).examine(evidence.domain)
 """
 
 from mxseal.adapters.memory.dns import MemoryAuthoritativeServers, MemoryResolver
