@@ -136,7 +136,11 @@ def _state(judgement: Judgement) -> str:
     if judgement.state is not State.SEALED:
         return judgement.state.value.upper()
     by = " and ".join(_STANDARDS[standard] for standard in judgement.sealed_by)
-    return f"SEALED by {by}" if by else "NO MAIL"
+    if not by:
+        return "NO MAIL"
+    unseen = all(host.starttls is Seal.UNKNOWN for host in judgement.hosts)
+    # TLS006: what is published seals, and whether it fits the MX hosts is not known.
+    return f"SEALED by {by}, MX hosts unseen" if unseen else f"SEALED by {by}"
 
 
 def _noun(noun: str, count: int) -> str:

@@ -60,6 +60,7 @@ def test_what_senders_would_do_agrees_with_the_state(evidence):
         # Nobody waits without a finding that says that something is broken.
         assert judgement.state is State.BROKEN, [view.sentence for view in deferred]
     if not broken and judgement.state is State.SEALED and facts.reachable_hosts:
+        assert judgement.sealed_by
         assert facts.enforced_policy is not None or sealed_by_dane(facts)
     dane = views[Sender.DANE]
     if dane.fate is Fate.DELIVERED and sealed_by_dane(facts):

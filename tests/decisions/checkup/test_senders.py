@@ -98,6 +98,15 @@ def silent(scene):
     scene.everywhere(Unreachable(Stage.CONNECT, "no connection within 10 seconds"))
 
 
+def policy_for_no_time(scene):
+    scene.policy = POLICY.replace("1209600", "0")
+
+
+def only_policy_for_no_time(scene):
+    scene.without_tlsa()
+    policy_for_no_time(scene)
+
+
 def null_mx(scene):
     scene.records["example.com MX"] = ["0 ."]
 
@@ -187,6 +196,9 @@ def test_the_sentence_names_the_host_that_failed_before():
         (well_kept, ["dane", "mta-sts"], "SEALED by DANE and MTA-STS"),
         (Scene.without_tlsa, ["mta-sts"], "SEALED by MTA-STS  (1 note)"),
         (not_in_policy_but_testing, ["dane"], "SEALED by DANE  ("),
+        (silent, ["dane", "mta-sts"], "SEALED by DANE and MTA-STS, MX hosts unseen  ("),
+        (policy_for_no_time, ["dane"], "SEALED by DANE  ("),
+        (only_policy_for_no_time, [], "OPEN  ("),
         (null_mx, [], "NO MAIL  (1 note)"),
         (mismatch_at_all, [], "BROKEN  ("),
         (Scene.without_policies, [], "OPEN  ("),

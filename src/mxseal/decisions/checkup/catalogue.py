@@ -593,7 +593,7 @@ CATALOGUE: Final[Mapping[str, Entry]] = _table(
         "RFC 8461 §4.2",
         """The certificate must come from a public CA, be in time, and name the MX host in a DNS-ID; a common name does not
         count.  Senders with MTA-STS do not deliver to this host.""",
-        "get a certificate for {host} from a public CA, and send the intermediate certificates with it",
+        "renew or get a certificate for {host} from a public CA, and send the intermediate certificates with it",
     ),
     (
         "STS018",
@@ -601,7 +601,7 @@ CATALOGUE: Final[Mapping[str, Entry]] = _table(
         "The certificate of an MX host is not valid for MTA-STS (mode testing)",
         "RFC 8461 §4.2",
         """Nothing is refused yet; in mode enforce senders would not deliver to this host.""",
-        "get a certificate for {host} from a public CA, and send the intermediate certificates with it",
+        "renew or get a certificate for {host} from a public CA, and send the intermediate certificates with it",
     ),
     (
         "STS019",
@@ -807,7 +807,7 @@ CATALOGUE: Final[Mapping[str, Entry]] = _table(
         "RFC 8461 §4.2",
         """No policy of the domain asks for a valid certificate today, so senders take it as it is.  Mend it before
         MTA-STS is introduced.""",
-        "get a certificate for {host} from a public CA, and send the intermediate certificates with it",
+        "renew or get a certificate for {host} from a public CA, and send the intermediate certificates with it",
     ),
     (
         "TLS011",

@@ -29,7 +29,9 @@ def seals(facts: Facts) -> tuple[Standard, ...]:
     if facts.evidence.mx.failed or not facts.reachable_hosts:
         return ()
     dane = (Standard.DANE,) if sealed_by_dane(facts) else ()
-    return (*dane, Standard.MTA_STS) if facts.enforced_policy is not None else dane
+    # With max_age 0 nobody remembers the policy: who hinders the fetch is rid of it (RFC 8461 §10.2).
+    remembered = facts.enforced_policy is not None and facts.enforced_policy.max_age > 0
+    return (*dane, Standard.MTA_STS) if remembered else dane
 
 
 def sealed_by_dane(facts: Facts) -> bool:
@@ -56,6 +58,8 @@ def _why(facts: Facts) -> str:
         dane = f"no DANE for {listed(without)}" if without else "the MX records are not signed"
     else:
         dane = "no DANE"
+    if facts.enforced_policy is not None:
+        return f"{dane}, and an MTA-STS policy that nobody may remember"
     if facts.active_policy is not None:
         return f"{dane}, and MTA-STS is only being tested"
     if facts.policy is not None or facts.evidence.policy_fetch is not None:
