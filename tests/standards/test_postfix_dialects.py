@@ -84,6 +84,7 @@ NO_KEYS = [
     "example.com:0",
     "example.com::smtp",
     "\x00",
+    "a\udcff.example",
     "a." * 5000,
     "[" * 10_000,
 ]

@@ -23,7 +23,12 @@ class Request(msgspec.Struct, frozen=True):
 
     map_name: str
     key: str
-    """As the client wrote it: its case is its own."""
+    """As the client wrote it: its case is its own, and octets that are no UTF-8 are lone surrogates (PEP 383)."""
+
+    @property
+    def frame(self) -> bytes:
+        """The request as it came, or would have without leading zeros."""
+        return netstring(f"{self.map_name} {self.key}".encode(errors="surrogateescape"))
 
 
 class Pump:
@@ -72,11 +77,7 @@ class Pump:
 
 def parse_request(payload: bytes) -> Request | Rejection:
     """Read what is inside of the frame: the map's name, a blank, and the key."""
-    try:
-        text = payload.decode()
-    except UnicodeDecodeError as error:
-        shown = payload.decode("latin-1")
-        return Rejection(shown, error.start, error.end, "a request is in UTF-8", "request", _SECTION)
+    text = payload.decode(errors="surrogateescape")
     name, blank, key = text.partition(" ")
     if not blank:
         what = "a map's name, a blank and a key make a request"
