@@ -31,12 +31,13 @@ def _elapsed() -> float:
 
 
 class SteadyClock:
-    """Satisfies `journeys.ports.Clock`: never runs ahead of the time that has really passed.
+    """Satisfies `journeys.ports.SteadyClock`: no step of the clock makes policies expire early.
 
     A policy holds for its max_age.  If somebody sets the clock a year ahead, all
-    policies would be over, and that is what an attacker wants (RFC 8461 §10.2); so
-    a step ahead is believed only after `PATIENCE`.  A step back is followed at
-    once, which makes policies hold longer, never shorter.
+    policies would be over, and that is what an attacker wants (RFC 8461 §10.2).
+    So what the clock says is compared with the time that has really passed since
+    this object was made: `now` is the earlier of both, `latest` the later one.  Where
+    they disagree for longer than `PATIENCE` the clock is believed.
     """
 
     PATIENCE: Final = timedelta(days=1)
@@ -48,18 +49,24 @@ class SteadyClock:
         self._elapsed = elapsed
         self._start = self._clock.now()
         self._since = elapsed()
-        self._ahead_since: float | None = None
+        self._disagree_since: float | None = None
 
     def now(self) -> datetime:
-        """The time, UTC, aware."""
+        """The time by which policies are judged, UTC: never ahead of what has passed."""
+        return min(self._both())
+
+    def latest(self) -> datetime:
+        """The time with which a fetch is stamped, UTC: never behind what has passed."""
+        return max(self._both())
+
+    def _both(self) -> tuple[datetime, datetime]:
         said, elapsed = self._clock.now(), self._elapsed()
         passed = self._start + timedelta(seconds=elapsed - self._since)
-        if said <= passed + self.TOLERANCE:
-            self._ahead_since = None
-            return min(said, passed)
-        if self._ahead_since is None:
-            self._ahead_since = elapsed
-        if elapsed - self._ahead_since < self.PATIENCE.total_seconds():
-            return passed
-        self._start, self._since, self._ahead_since = said, elapsed, None
-        return said
+        if abs(said - passed) <= self.TOLERANCE:
+            self._disagree_since = None
+        elif self._disagree_since is None:
+            self._disagree_since = elapsed
+        elif elapsed - self._disagree_since >= self.PATIENCE.total_seconds():
+            self._start, self._since, self._disagree_since = said, elapsed, None
+            passed = said
+        return said, passed

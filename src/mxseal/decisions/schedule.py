@@ -127,11 +127,22 @@ def wants_refresh(state: PolicyState, now: datetime, jitter: float) -> bool:
 
 
 def after_success(
-    state: PolicyState, record_id: str, policy: Policy, now: datetime, *, jitter: float
+    state: PolicyState,
+    record_id: str,
+    policy: Policy,
+    now: datetime,
+    *,
+    stamp: datetime | None = None,
+    jitter: float,
 ) -> PolicyState:
-    """A valid policy was fetched.  It replaces any other, be it weaker (RFC 8461 §5.1, §8.3)."""
-    # After a clock was set back, its earlier "now" must not shorten the life that the policy had.
-    fetched_at = now if state.cached is None else max(now, state.cached.fetched_at)
+    """A valid policy was fetched.  It replaces any other, be it weaker (RFC 8461 §5.1, §8.3).
+
+    Its max_age counts from `stamp`, where that is another time than `now`, see `ports.SteadyClock`.
+    """
+    fetched_at = stamp or now
+    if state.cached is not None:
+        # After a clock was set back, its earlier "now" must not shorten the life that the policy had.
+        fetched_at = max(fetched_at, state.cached.fetched_at)
     policy_id = record_id or (state.cached.policy_id if state.cached else "")
     changed = msgspec.structs.replace(
         state,

@@ -3,7 +3,7 @@
     service = PolicyService(resolver=…, policy_hosts=…, store=…, clock=…)
     served = await service.answer(next_hop)
     served.decision.answer             # for `decisions.postfix_answer` and its likes
-    service.seconds_left(served)       # how long it may be given again
+    served.until                       # how long it may be given again
 
 Four laws hold whatever hangs, fails or lies around it (docs/architecture.md, rule 1):
 
@@ -34,7 +34,7 @@ from mxseal.decisions.policy_lifecycle import PolicySource
 from mxseal.decisions.schedule import PolicyState
 from mxseal.journeys.discover_delivery import Discovery, discover_with
 from mxseal.journeys.follow_policies import DEFAULT_LIMITS, BoundedResolver, Limits, PolicyKeeper
-from mxseal.journeys.ports import Clock, PolicyHosts, PolicyStore, Resolver
+from mxseal.journeys.ports import Clock, PolicyHosts, PolicyStore, Resolver, SteadyClock
 from mxseal.vocabulary.faults import StorageFault
 from mxseal.vocabulary.names import HostName, NextHop
 from mxseal.vocabulary.observations import PolicyFetch
@@ -53,9 +53,12 @@ class Served(msgspec.Struct, frozen=True, kw_only=True):
     at: datetime
     """When the question was asked to which this is the answer (UTC)."""
     decision: Decision
+    until: float
+    """Until when it may be given again, by the event loop's clock (`loop.time()`), which nobody sets."""
 
     @property
     def valid_until(self) -> datetime:
+        """The same, for people (UTC)."""
         return self.decision.valid_until
 
 
@@ -79,7 +82,7 @@ class PolicyService:
         policy_hosts: PolicyHosts,
         store: PolicyStore,
         clock: Clock,
-        steady: Clock | None = None,
+        steady: SteadyClock | None = None,
         limits: Limits = DEFAULT_LIMITS,
         mixed: Mixed = "sts",
         jitter: Callable[[], float] = random.random,
@@ -137,18 +140,17 @@ class PolicyService:
         if next_hop.host is None:
             return None
         served = self._kept.get(next_hop.host, {}).get(next_hop)
-        # Before `at`: the clock was set back, and how old the answer is nobody knows.
-        if served is None or not served.at <= self._clock.now() < served.valid_until:
+        if served is None or asyncio.get_running_loop().time() >= served.until:
+            return None
+        if self._clock.now() >= served.valid_until:
+            # The machine slept: no time passed by the event loop's clock.
             return None
         self._kept.move_to_end(next_hop.host)
         return served
 
     def seconds_left(self, served: Served) -> float:
         """How long an answer may be given again, as time passes and not as clocks get set."""
-        now = self._clock.now()
-        if now < served.at:
-            return 0.0
-        return max(0.0, (served.valid_until - now).total_seconds())
+        return max(0.0, served.until - asyncio.get_running_loop().time())
 
     async def explain(self, next_hop: NextHop) -> Explanation:
         """The answer with all facts behind it, gathered anew."""
@@ -205,7 +207,7 @@ class PolicyService:
 
     async def _gather(self, next_hop: NextHop) -> Served:
         discovery, state = await self._discover(next_hop)
-        served = Served(next_hop=next_hop, at=discovery.at, decision=discovery.decision)
+        served = self._served(next_hop, discovery.at, discovery.decision)
         if isinstance(state, StorageFault):
             served = self._without_store(served, state)
         elif state is not None:
@@ -277,7 +279,13 @@ class PolicyService:
             reasons=(Reason(f"{detail}, so mail waits"),),
             valid_until=now + _TRY_AGAIN,
         )
-        return Served(next_hop=next_hop, at=now, decision=decision)
+        return self._served(next_hop, now, decision)
+
+    def _served(self, next_hop: NextHop, at: datetime, decision: Decision) -> Served:
+        # Gathering took time, and meanwhile the clock may have been set back.
+        left = decision.valid_until - max(at, self._clock.now())
+        until = asyncio.get_running_loop().time() + max(0.0, left.total_seconds())
+        return Served(next_hop=next_hop, at=at, decision=decision, until=until)
 
     # --- keeping -------------------------------------------------------------------------------------
 

@@ -27,7 +27,7 @@ import msgspec
 from mxseal.decisions import schedule
 from mxseal.decisions.policy_lifecycle import StsKnowledge, know_sts, needs_fetch
 from mxseal.decisions.schedule import PolicyState
-from mxseal.journeys.ports import Clock, PolicyChange, PolicyHosts, PolicyStore, Resolver
+from mxseal.journeys.ports import Clock, PolicyChange, PolicyHosts, PolicyStore, Resolver, SteadyClock
 from mxseal.standards.mta_sts import Mode, Policy, Record, parse_policy, policy_url, record_name
 from mxseal.vocabulary.faults import Fault, StorageFault
 from mxseal.vocabulary.names import HostName
@@ -101,6 +101,18 @@ class BoundedResolver:
         return Answer(name, record_type, Outcome.FAILED, Security.INDETERMINATE, reason=reason)
 
 
+class UnsteadyClock:
+    """Satisfies `ports.SteadyClock` by believing a clock all that it says."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+
+    def now(self) -> datetime:
+        return self._clock.now()
+
+    latest = now
+
+
 class PolicyKeeper:
     """Knows the MTA-STS policies of all domains; see the top of this file."""
 
@@ -111,21 +123,21 @@ class PolicyKeeper:
         policy_hosts: PolicyHosts,
         store: PolicyStore,
         clock: Clock,
-        steady: Clock | None = None,
+        steady: SteadyClock | None = None,
         limits: Limits = DEFAULT_LIMITS,
         jitter: Callable[[], float] = random.random,
         changed: Callable[[HostName], None] | None = None,
     ) -> None:
         """Make one for a store; no second one may write to it.
 
-        Policies expire by `steady`, a clock that a step ahead does not impress; `clock` stamps what is
-        kept and says what is due.  `changed` is called when a domain has another policy than before.
+        Policies expire by `steady`, a clock that steps do not impress; `clock` says what is due.
+        `changed` is called when a domain has another policy than before.
         """
         self._resolver = BoundedResolver(resolver, seconds=limits.lookup)
         self._policy_hosts = policy_hosts
         self._store = store
         self._clock = clock
-        self._steady = steady or clock
+        self._steady = steady or UnsteadyClock(clock)
         self._limits = limits
         self._jitter = jitter
         self._changed = changed
@@ -313,20 +325,20 @@ class PolicyKeeper:
         return fetch
 
     async def _keep(self, domain: HostName, record_id: str, policy: Policy) -> None:
-        now, jitter = self._clock.now(), self._jitter()
+        now, stamp, jitter = self._clock.now(), self._steady.latest(), self._jitter()
         self._pause(domain, schedule.AFTER_SUCCESS.total_seconds())
-        before: Policy | None = None
+        loop = asyncio.get_running_loop()
 
         def change(state: PolicyState | None) -> PolicyState:
-            nonlocal before
-            before = state.cached.policy if state and state.cached else None
+            before = state.cached if state else None
+            if before is None or before.policy != policy or before.expires <= self._steady.now():
+                _LOG.info("policy domain=%s mode=%s id=%s fetched", domain, policy.mode, record_id)
+                # At once, however long the disk takes.
+                loop.call_soon(self._tell, domain)
             state = state or PolicyState(domain=domain, look_at=now, used_at=now)
-            return schedule.after_success(state, record_id, policy, now, jitter=jitter)
+            return schedule.after_success(state, record_id, policy, now, stamp=stamp, jitter=jitter)
 
         await self._update(domain, change)
-        if before != policy:
-            _LOG.info("policy domain=%s mode=%s id=%s fetched", domain, policy.mode, record_id)
-            self._tell(domain)
 
     async def _keep_failure(
         self, domain: HostName, record_id: str, failed: PolicyFetchFailed | Rejection

@@ -83,6 +83,14 @@ class Clock(Protocol):
         ...
 
 
+class SteadyClock(Clock, Protocol):
+    """A clock whose `now` no step ahead of the machine's clock reaches; by it policies expire."""
+
+    def latest(self) -> datetime:
+        """The same, never behind the time that has passed: what a fetch is stamped with."""
+        ...
+
+
 class Sleeper(Protocol):
     async def sleep(self, seconds: float) -> None:
         """Come back after so many seconds; a test's comes back at once and moves its clock."""
