@@ -103,6 +103,7 @@ def address_of(reply) -> str:
         good,
         changed(id=lambda old: old ^ 1),
         changed(flags=lambda old: old & ~dns.flags.QR),
+        changed(flags=lambda old: old | 0x2000),  # the opcode NOTIFY
         changed(question=_question("other.leaf.test.", "IN", "A")),
         changed(question=_question("mail.leaf.test.", "IN", "AAAA")),
         changed(question=_question("mail.leaf.test.", "CH", "A")),

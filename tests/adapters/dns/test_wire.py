@@ -143,6 +143,8 @@ def test_broken_replies_are_refused_by_both_or_read_alike(data):
 
 QUESTION = dns.name.from_text("a." * 120 + "te.").to_wire() + b"\0\1\0\1"
 NS = b"\xc0\x0c\0\2\0\1\0\0\1\0"
+AHEAD = struct.pack("!H", 0xC000 | 12 + len(QUESTION) + len(NS) + 4)
+"""A pointer to the owner of the second record."""
 
 
 def hostile(counts: tuple[int, ...], body: bytes) -> bytes:
@@ -160,6 +162,7 @@ def hostile(counts: tuple[int, ...], body: bytes) -> bytes:
         hostile((1, 1, 0, 0), NS + b"\0\5\1a\xc0\x0c\0"),  # an octet too many
         hostile((1, 1, 0, 0), NS + b"\0\3\1a\xc0\x0c"),  # one too few
         hostile((1, 1, 0, 0), NS + b"\0\2\xff\xff"),  # a pointer ahead
+        hostile((1, 2, 0, 0), NS + b"\0\2" + AHEAD + b"\1a\xc0\x0c\0\1\0\1\0\0\0\0\0\4\1\2\3\4"),
         hostile((1, 1, 0, 0), NS + b"\0\1\x41a"),  # a label type that there is not
         hostile((1, 1, 0, 0), NS + b"\0\x15" + b"\x11" + b"b" * 17 + b"\xc0\x0c"),  # 256 octets and more
         struct.pack("!6H", 1, 0x8180, 1, 0, 0, 0) + b"\xc0\x0c\0\1\0\1",  # a name that points to itself
