@@ -32,11 +32,13 @@ The order of calls:
 >>> answer = await resolver.resolve("example.com", RecordType.MX) # doctest: +SKIP
 >>> answer.security, answer.reason, answer.mx()                  # doctest: +SKIP
 
-The files, from the wire upwards: `transport` (questions and matching replies),
-`convert` (records → vocabulary), `signatures` (one RRset against keys),
-`denial` (NSEC and NSEC3, pure), `chain` (from the anchor to a zone's keys),
-`resolver` (one question, aliases followed); beside them `anchors`, `system`
-(which servers), `trust_ad`, `authoritative` and `self_test`.
+The files, from the wire upwards: `wire` (octets → records), `transport`
+(questions and matching replies), `convert` (records → vocabulary), `signatures`
+(one RRset against keys), `denial` (NSEC and NSEC3, pure), `failover` (another
+server, where one's reply is bogus), `chain` (from the anchor to a zone's keys),
+`resolver` (one question, aliases followed); beside them `anchors`, `kept` (what
+is remembered), `system` (which servers), `trust_ad`, `authoritative` and
+`self_test`.
 """
 
 from mxseal.adapters.dns.anchors import TrustAnchors, load_trust_anchors
