@@ -283,7 +283,8 @@ def saved_evidence(octets: bytes) -> bool:
     return True
 
 
-_QUERY = dns.message.make_query("Example.com", "MX", want_dnssec=True, id=0x1234)
+_QUESTION = b"\x07example\3com\0\0\x0f\0\1"
+_QUERY = transport.Query(b"\x12\x34\1\x10\0\1\0\0\0\0\0\0" + _QUESTION, _QUESTION)
 
 
 def dns_message(octets: bytes) -> bool:
