@@ -5,7 +5,7 @@ import dns.rdata
 import dns.rdatatype
 import dns.rdtypes.ANY.SOA
 
-from mxseal.adapters.dns.convert import MAX_RECORDS, to_name
+from mxseal.adapters.dns.convert import to_name
 from mxseal.adapters.dns.sections import rrset_of
 from mxseal.adapters.dns.transport import Flags, NoReply, Transport
 from mxseal.vocabulary.names import Address, HostName
@@ -60,10 +60,10 @@ class AuthoritativeClient:
         alias = rrset_of(message.answer, asked, dns.rdatatype.CNAME)
         if found is not None:
             texts = sorted(presentation(rdata) for rdata in found)
-            return answer(Outcome.FOUND, "", tuple(texts[:MAX_RECORDS]), serial)
+            return answer(Outcome.FOUND, "", tuple(texts), serial)
         if alias is not None:
             texts = sorted(f"CNAME {presentation(rdata)}" for rdata in alias)
-            return answer(Outcome.FOUND, "an alias", tuple(texts[:MAX_RECORDS]), serial)
+            return answer(Outcome.FOUND, "an alias", tuple(texts), serial)
         if reply.rcode == dns.rcode.NXDOMAIN:
             return answer(Outcome.NO_NAME, "", (), serial)
         return answer(Outcome.NO_DATA, "", (), serial)

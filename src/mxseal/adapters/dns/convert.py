@@ -1,6 +1,6 @@
 """dnspython's records → the vocabulary; what it has no word for stays in presentation format."""
 
-from typing import Final
+from collections.abc import Iterable
 
 import dns.exception
 import dns.name
@@ -17,18 +17,16 @@ from mxseal.vocabulary.names import Address, HostName, InvalidName
 from mxseal.vocabulary.observations import AddressData, MxData, OtherData, RecordData, TextData, TlsaData
 from mxseal.vocabulary.rejection import printable
 
-MAX_RECORDS: Final = 256
-"""So many records of one RRset are kept; more than this no mail domain needs."""
 
+def to_records(rdatas: Iterable[dns.rdata.Rdata]) -> tuple[RecordData, ...]:
+    """The records in a fixed order.
 
-def to_records(rdatas: list[dns.rdata.Rdata]) -> tuple[tuple[RecordData, ...], tuple[str, ...]]:
-    """The records in a fixed order, and a sentence if some had to be left out."""
-    notes: list[str] = []
+    All of them: how many a reply may have is bounded where it is read, and half of an RRset would be
+    another RRset (of TLSA records perhaps the unusable half).
+    """
     # RFC 4034 §6.3: equal records are one.
-    ordered = [rdata for _, rdata in sorted({canonical_rdata(rdata): rdata for rdata in rdatas}.items())]
-    if len(ordered) > MAX_RECORDS:
-        notes.append(f"{len(ordered) - MAX_RECORDS} records beyond the first {MAX_RECORDS} left out")
-    return tuple(map(_to_record, ordered[:MAX_RECORDS])), tuple(notes)
+    ordered = sorted({canonical_rdata(rdata): rdata for rdata in rdatas}.items())
+    return tuple(_to_record(rdata) for _, rdata in ordered)
 
 
 def _to_record(rdata: dns.rdata.Rdata) -> RecordData:

@@ -206,13 +206,11 @@ class ValidatingResolver:
                 security = weakest(security, step.security)
                 break
             name = target.canonicalize()
-        records, notes = to_records(list(step.rdatas))
+        records = to_records(step.rdatas)
         outcome, reason = step.outcome, step.reason
         weak = [alias for alias in aliases if alias.security is not Security.SECURE]
         if step.security is Security.SECURE and weak:
             reason = f"the alias {weak[0].owner} → {weak[0].target} is {weak[0].security}; {reason}"
-        if notes:
-            reason = "; ".join((reason, *notes[:3]))
         return Answer(
             name=name_text(asked),
             record_type=record_type,

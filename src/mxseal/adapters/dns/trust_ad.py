@@ -161,7 +161,7 @@ class TrustAdResolver:
         else:
             outcome = Outcome.NO_NAME if reply.rcode == dns.rcode.NXDOMAIN else Outcome.NO_DATA
             ttls.append(negative_ttl(reply.message) or 0)
-        records, notes = to_records(list(found or ()))
+        records = to_records(found or ())
         who = server_text(reply.server)
         reason = f"{who} says that it is authentic (AD)" if reply.authentic_data else f"{who} gives no AD bit"
         return Answer(
@@ -172,7 +172,7 @@ class TrustAdResolver:
             records=records,
             aliases=aliases,
             ttl=min(ttls, default=0),
-            reason="; ".join((reason, *notes[:3])),
+            reason=reason,
             extended_errors=reply.extended_errors,
         )
 
