@@ -1,4 +1,4 @@
-"""The decision over a whole grid of states, against an oracle of ADR 11 and against laws.
+"""The decision over a whole grid of states, against an oracle of ADR 9 and against laws.
 
 The grid: up to three MX hosts × what DNS says of each × whether the policy
 names it × the MX RRset × the MTA-STS policy, its record, fetch and cache.
@@ -191,7 +191,7 @@ STS_STATES = {
 }
 
 
-# --- the oracle: ADR 11 as rules over categories -----------------------------------------------
+# --- the oracle: ADR 9 as rules over categories -----------------------------------------------
 
 
 def oracle_policy(record, fetch, cache):
@@ -484,7 +484,7 @@ def test_a_host_that_cannot_be_looked_up_stops_no_mail_to_the_others():
         assert decision.answer.kind is Kind.DANE  # the MTA looks the other host up for itself
 
 
-# --- the rows of ADR 11, spelt out --------------------------------------------------------------------------
+# --- the rows of ADR 9, spelt out --------------------------------------------------------------------------
 
 D, U, N = ("dane", True), ("unusable", True), ("signed, no TLSA", True)
 ENFORCE, TESTING, WITHDRAWN, ABSENT = (

@@ -22,7 +22,7 @@ the one that holds every host to at least what it is owed, see `one_answer`.
 
 Two laws are tested over the whole grid of states: no fault makes a requirement
 or the answer weaker, and no fault is invented where a domain never promised
-anything (docs/adr/0010, 0011).
+anything (docs/adr/0008, 0009).
 
     decision = decide(domain, mx, hosts, sts, now=now)
     decision.answer               # for a one-answer MTA

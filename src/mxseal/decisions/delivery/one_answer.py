@@ -1,4 +1,4 @@
-"""One answer for the whole domain (docs/adr/0011)."""
+"""One answer for the whole domain (docs/adr/0009)."""
 
 from collections.abc import Sequence
 
@@ -26,7 +26,7 @@ def one_answer(
     mixed: Mixed,
     unexamined: int,
 ) -> tuple[OneAnswer, Reason]:
-    """The one answer that holds each host to at least what it is owed (docs/adr/0011-one-answer.md).
+    """The one answer that holds each host to at least what it is owed (docs/adr/0009-one-answer.md).
 
     Hosts that are skipped do not take part, except that one whose address
     could not be looked up may turn out to have TLSA records: it keeps the
