@@ -18,8 +18,10 @@ import msgspec
 
 from mxseal.cli.dane import MadeRecord, Verification
 from mxseal.decisions.doctor import Remark
+from mxseal.decisions.mailing import Bounced, Deferred, Delivered
 from mxseal.journeys.discover_delivery import Discovery
 from mxseal.vocabulary.observations import Evidence
+from mxseal.vocabulary.session_result import SessionResult
 
 TARGET = Path(__file__).parent.parent / "docs/reference/json.md"
 
@@ -44,6 +46,8 @@ outside is as it came; escape it before it reaches a terminal or a page.
 | `check --save` | | a line for each domain: [Evidence](#evidence), without the two keys above |
 | `send explain --json` | `delivery-explanation` | [Discovery](#discovery), `next_hop` as text, and `postfix`: the \
 answer in Postfix' words |
+| `send mail --json` | `delivery` | `fates`: a list of [Delivered](#delivered), [Deferred](#deferred) or [Bounced](#bounced), \
+one for each recipient; `sessions`: a list of [SessionResult](#sessionresult) |
 | `dane tlsa --json` | `tlsa` | [MadeRecord](#maderecord) |
 | `dane verify --json` | `dane-verify` | [Verification](#verification) |
 | `dns lookup --json` | `dns-answer` | [Answer](#answer) |
@@ -53,7 +57,17 @@ The tools for single texts (`sts`, `tlsrpt`) print `valid`, and either the parts
 with `message`, `rule`, `section` and the place.
 """
 
-ROOTS: Sequence[type[msgspec.Struct]] = (Discovery, MadeRecord, Verification, Remark, Evidence)
+ROOTS: Sequence[type[msgspec.Struct]] = (
+    Discovery,
+    Delivered,
+    Deferred,
+    Bounced,
+    SessionResult,
+    MadeRecord,
+    Verification,
+    Remark,
+    Evidence,
+)
 
 
 def reference() -> str:

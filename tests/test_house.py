@@ -26,6 +26,7 @@ KNOWN_RFCS = {
     2182: "Selection and operation of secondary DNS servers",
     2308: "Negative caching of DNS queries",
     2920: "SMTP service extension for command pipelining",
+    3110: "RSA/SHA-1 signatures and RSA keys in DNS",
     3207: "SMTP service extension for secure SMTP over TLS",
     3225: "Indicating resolver support of DNSSEC",
     3339: "Date and time on the Internet",

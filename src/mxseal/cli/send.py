@@ -1,5 +1,7 @@
 """``mxseal send``: how mail to a domain must travel, and why."""
 
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,6 +13,7 @@ from mxseal.wiring import WorldSettings
 
 if TYPE_CHECKING:
     from mxseal.decisions.delivery import Mixed
+    from mxseal.journeys.deliver import Delivery
     from mxseal.journeys.discover_delivery import Discovery
     from mxseal.vocabulary.names import NextHop
 
@@ -96,3 +99,113 @@ def _as_builtins(discovery: "Discovery") -> dict[str, Any]:
     body["next_hop"] = str(discovery.next_hop)
     body["postfix"] = str(postfix_reply(discovery.decision.answer)).strip()
     return body
+
+
+@send.command()
+@click.argument("recipients", nargs=-1)
+@click.option("-f", "--sender", metavar="ADDRESS", help='For bounces; "" or "<>" for none.  [default: From]')
+@click.option(
+    "-t", "from_header", is_flag=True, help="The recipients are those in To, Cc and Bcc (and those given)."
+)
+@click.option("-i", "ignore_dots", is_flag=True, help="A line with a single dot does not end the message.")
+@click.option(
+    "-o", "flags", metavar="FLAG", multiple=True, help="As sendmail's: -oi is -i, others mean nothing."
+)
+@click.option(
+    "--policies",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Remember MTA-STS policies in this file.  [default: mail-policies.sqlite in ~/.local/share/mxseal,"
+    " or /var/lib/mxseal for root; nowhere with trust anchors that are not the world's]",
+)
+@click.option("--ehlo", metavar="NAME", help="What to call ourselves.  [default: this machine's name]")
+@click.option(
+    "--within",
+    type=click.FloatRange(1, 86400),
+    default=900.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Time for all of it.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@world_options
+def mail(  # noqa: PLR0917 - click calls by name
+    recipients: tuple[str, ...],
+    sender: str | None,
+    from_header: bool,
+    ignore_dots: bool,
+    flags: tuple[str, ...],
+    policies: Path | None,
+    ehlo: str | None,
+    within: float,
+    as_json: bool,
+    world: WorldSettings,
+) -> int:
+    """Deliver the message on standard input, as sendmail would, but sealed.
+
+    Each MX host is held to what DANE and MTA-STS say of it, and nothing is sent
+    to one that does not keep to that.  There is no queue: what is deferred has
+    to be sent again, to those recipients.
+
+    Exit codes: 0 delivered to all, 75 deferred for some, 67 no such user, 68 no
+    such host, 69 returned for another reason.
+    """
+    import asyncio
+
+    if not recipients and not from_header:
+        raise UsageFault("there is no recipient", cure="name one, or take them from the header with -t")
+    octets = _message(sys.stdin.buffer.read(), ends_at_dot=not (ignore_dots or "i" in flags))
+    if policies is None and world.ca_file is None and world.trust_anchor is None:
+        from mxseal.delivering import own_policies
+
+        policies = own_policies()
+    delivery = asyncio.run(_deliver(octets, recipients, sender, from_header, policies, ehlo, within, world))
+    if as_json:
+        print_json("delivery", {"fates": delivery.fates, "sessions": delivery.sessions})
+    else:
+        from mxseal.cli.fates import lines
+
+        for line in lines(delivery):
+            click.echo(line)
+    from mxseal.cli.fates import exit_code
+
+    return exit_code(delivery)
+
+
+def _message(octets: bytes, *, ends_at_dot: bool) -> bytes:
+    """What of standard input is the message."""
+    if ends_at_dot:
+        import re
+
+        end = re.search(rb"^\.\r?$", octets, re.MULTILINE)
+        octets = octets[: end.start()] if end else octets
+    return octets
+
+
+async def _deliver(  # noqa: PLR0917 - all that was given
+    octets: bytes,
+    recipients: tuple[str, ...],
+    sender: str | None,
+    from_header: bool,
+    policies: Path | None,
+    ehlo: str | None,
+    within: float,
+    world: WorldSettings,
+) -> "Delivery":
+    from mxseal.delivering import deliver, recipients_of
+    from mxseal.vocabulary.names import HostName, InvalidName
+
+    try:
+        name = HostName(ehlo) if ehlo else None
+    except InvalidName as error:
+        raise UsageFault(f"--ehlo: {error.rejection.with_caret()}", cure="give a full host name") from None
+    to = (*recipients, *recipients_of(octets)) if from_header else recipients
+    return await deliver(
+        octets,
+        to=to,
+        sender="" if sender == "<>" else sender,
+        settings=world,
+        policies=policies,
+        ehlo_name=name,
+        seconds=within,
+    )

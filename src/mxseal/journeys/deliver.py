@@ -46,6 +46,7 @@ from mxseal.decisions.mailing import (
     admit,
     bounce_status,
     may_go_in_clear,
+    seals,
     settle,
     tls_use,
     without_fate,
@@ -300,7 +301,7 @@ class _Route:
 
         # RFC 7672 §8.1: with DANE the TLSA base domain goes into SNI; RFC 8461 §7.1: with MTA-STS the MX host.
         errand = self._errand(owed.host, address, use, owed.base_domain or owed.host, mail)
-        visit = await self._visit(errand, owed.level, judge)
+        visit = await self._visit(errand, owed.level, judge, sealing=seals(owed))
         if visit is not None:
             counted = of_visit(stop.domain, owed, stop.lookup, stop.policy, visit=visit, at=self._clock.now())
             if counted is not None:
@@ -320,7 +321,7 @@ class _Route:
         )
 
     async def _visit(
-        self, errand: Errand, level: Level, judge: Callable[[Handshake], Admission]
+        self, errand: Errand, level: Level, judge: Callable[[Handshake], Admission], *, sealing: bool = False
     ) -> Visit | None:
         """Run an errand and note what came of it; None: there is no more time, or there were enough sessions."""
         if self._visits >= MAX_SESSIONS:
@@ -332,7 +333,8 @@ class _Route:
         self._visits += 1
         visit = await self._courier.visit(errand, judge)
         recipients = errand.mail.recipients
-        for recipient, outcome in zip(recipients, settle(visit, level, recipients), strict=True):
+        outcomes = settle(visit, level, recipients, seals=sealing)
+        for recipient, outcome in zip(recipients, outcomes, strict=True):
             if isinstance(outcome, Obstacle):
                 self._obstacles[recipient].append(outcome)
             else:

@@ -235,6 +235,8 @@ class _Session:
         match event:
             case Refused(reply=reply):
                 self._broken_off(f"it says {reply}")
+                if isinstance(self._session, Handshake):
+                    self._session = msgspec.structs.replace(self._session, ehlo_again=True)
             case Lost(detail=detail):
                 self._broken_off(detail)
             case Violated(stage=stage, detail=detail):

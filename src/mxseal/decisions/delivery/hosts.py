@@ -80,7 +80,7 @@ def _owe_dane(
             )
         )
     if enforced is not None and enforced.matching(host.name) is None:
-        # docs/adr/0010: signed MX records say already what the pattern list would say.
+        # docs/adr/0008: signed MX records say already what the pattern list would say.
         reasons.append(
             Reason("the MTA-STS policy does not name it, which does not matter: DANE first", "RFC 8461 §2")
         )
@@ -91,6 +91,7 @@ def _owe_dane(
         records=usable,
         base_domain=base,
         names=_reference_identifiers(base, next_hop_names),
+        mx_is_proved=mx_is_proved,
         reasons=tuple(reasons),
     )
 

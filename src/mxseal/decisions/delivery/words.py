@@ -63,6 +63,11 @@ class HostRequirement(msgspec.Struct, frozen=True, kw_only=True):
     """With DANE: the TLSA base domain, which is also the name for SNI (RFC 7672 §8.1)."""
     names: tuple[HostName, ...] = ()
     """With DANE: the reference identifiers for DANE-TA(2) (RFC 7672 §3.2.2); with PKIX: the host's name."""
+    mx_is_proved: bool = True
+    """With DANE: whether the MX records that name it are signed.
+
+    If not, the host is authenticated, and whether it is the domain's nobody knows (RFC 7672 §2.2.1).
+    """
     pattern: MxPattern | None = None
     """With PKIX: the pattern that names this host."""
     reasons: tuple[Reason, ...] = ()

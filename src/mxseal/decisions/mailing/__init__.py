@@ -25,7 +25,7 @@ deferred, never delivered on weaker terms.
 
     errand = Errand(…, tls=tls_use(owed.level), sni=owed.base_domain or owed.host)
     admission = admit(owed, policy, handshake, roots=roots, at=now)   # in the middle of the session
-    settle(visit, owed.level, recipients)                             # fates and obstacles
+    settle(visit, owed.level, recipients, seals=seals(owed))          # fates and obstacles
     without_fate(recipient, obstacles)                                # when no host is left
 """
 
@@ -34,6 +34,7 @@ from mxseal.decisions.mailing.fates import (
     Obstacle,
     bounce_status,
     may_go_in_clear,
+    seals,
     settle,
     tls_use,
     without_fate,
@@ -68,6 +69,7 @@ __all__ = [
     "admit",
     "bounce_status",
     "may_go_in_clear",
+    "seals",
     "settle",
     "tls_use",
     "without_fate",

@@ -66,8 +66,12 @@ def admit(
 def _by_dane(owed: HostRequirement, handshake: Handshake, at: datetime) -> Admission:
     verdict = verify_dane(owed.records, handshake.chain, names=owed.names, at=at)
     if isinstance(verdict, Verified):
+        proof = f"its key is the one of TLSA {str(verdict.record)[:18]}…"
+        if owed.mx_is_proved:
+            return Admitted(proof=Reason(proof, "RFC 7672 §3.1"))
+        # Who forges the MX records chooses the host, and has a certificate for that one.
         return Admitted(
-            proof=Reason(f"its key is the one of TLSA {str(verdict.record)[:18]}…", "RFC 7672 §3.1")
+            proof=Reason(f"{proof}, but the MX records that name it are not signed", "RFC 7672 §2.2.1")
         )
     detail = printable(verdict.reasons[0].detail if verdict.reasons else "no record can be used", 300)
     return _deny(

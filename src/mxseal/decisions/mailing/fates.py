@@ -5,7 +5,7 @@ from typing import Final
 
 import msgspec
 
-from mxseal.decisions.delivery import Level
+from mxseal.decisions.delivery import HostRequirement, Level
 from mxseal.decisions.mailing.words import (
     Admitted,
     Bounced,
@@ -63,6 +63,11 @@ def tls_use(level: Level) -> TlsUse:
     return TlsUse.IF_OFFERED if level is Level.OPPORTUNISTIC else TlsUse.REQUIRED
 
 
+def seals(owed: HostRequirement) -> bool:
+    """Whether a delivery on these terms is sealed: the host is authenticated, and is the domain's for certain."""
+    return owed.level is Level.PKIX or (owed.level is Level.DANE and owed.mx_is_proved)
+
+
 def may_go_in_clear(level: Level, visit: Visit) -> bool:
     """Whether the same address is tried again without TLS.
 
@@ -77,25 +82,35 @@ def may_go_in_clear(level: Level, visit: Visit) -> bool:
             return True
         case Unreachable(stage=stage):
             return stage is Stage.STARTTLS
+        case Handshake(ehlo_again=False):
+            # It hung up inside of TLS.
+            return isinstance(visit.admission, Admitted)
         case _:
             return False
 
 
-def settle(visit: Visit, level: Level, recipients: Sequence[Mailbox]) -> list[Fate | Obstacle]:
-    """For each recipient its fate, or why the next host is to be tried; `level` is what the host was held to."""
+def settle(
+    visit: Visit, level: Level, recipients: Sequence[Mailbox], *, seals: bool
+) -> list[Fate | Obstacle]:
+    """For each recipient its fate, or why the next host is to be tried.
+
+    `level` is what the host was held to, `seals` whether that seals a delivery.
+    """
     if not visit.answers:
         obstacle = _not_offered(visit, level)
         return [obstacle for _ in recipients]
     return [
-        _settle_one(visit, level, str(recipient), answer)
+        _settle_one(visit, level, str(recipient), answer, seals=seals)
         for recipient, answer in zip(recipients, visit.answers, strict=True)
     ]
 
 
-def _settle_one(visit: Visit, level: Level, recipient: str, answer: Answered) -> Fate | Obstacle:
+def _settle_one(
+    visit: Visit, level: Level, recipient: str, answer: Answered, *, seals: bool
+) -> Fate | Obstacle:
     match answer:
         case Taken(said=said):
-            return _delivered(visit, level, recipient, said)
+            return _delivered(visit, level, recipient, said, seals=seals)
         case Unsure(detail=detail):
             # RFC 1047: the next host would make a second copy for certain if this one has the mail.
             why = (
@@ -124,20 +139,21 @@ _STATUS_OF_VERB: Final = {
 }
 
 
-def _delivered(visit: Visit, level: Level, recipient: str, said: Said) -> Delivered:
+def _delivered(visit: Visit, level: Level, recipient: str, said: Said, *, seals: bool) -> Delivered:
     session, admission = visit.session, visit.admission
-    sealed = isinstance(session, Handshake) and isinstance(admission, Admitted)
+    within = session if isinstance(session, Handshake) else None
     return Delivered(
         recipient=recipient,
         host=visit.host,
         address=visit.address,
         level=level,
-        tls=session.version if isinstance(session, Handshake) and sealed else "",
-        cipher=session.cipher if isinstance(session, Handshake) and sealed else "",
+        tls=within.version if within else "",
+        cipher=within.cipher if within else "",
         proof=admission.proof
         if isinstance(admission, Admitted)
         else Reason("nobody is authenticated", "RFC 3207 §6"),
         said=said,
+        sealed=seals and within is not None,
     )
 
 

@@ -114,11 +114,8 @@ class Delivered(msgspec.Struct, frozen=True, kw_only=True, tag="delivered"):
     """How the host was authenticated, or that it was not."""
     said: Said
     """Its answer to the end of data."""
-
-    @property
-    def sealed(self) -> bool:
-        """Whether the host was authenticated."""
-        return self.level in (Level.DANE, Level.PKIX)
+    sealed: bool
+    """Whether the host was authenticated, and is the domain's for certain: nobody on the way could read it."""
 
 
 class Deferred(msgspec.Struct, frozen=True, kw_only=True, tag="deferred"):

@@ -39,6 +39,7 @@ from mxseal.standards.smtp.mailbox import MAX_PATH, Mailbox, parse_mailbox
 from mxseal.standards.smtp.message import MAX_HOPS, Message, read_message
 from mxseal.standards.smtp.offers import Offers, Unfit, read_offers
 from mxseal.standards.smtp.status import Said, ServerReply, read_reply
+from mxseal.standards.smtp.submission import field_names, finish
 from mxseal.standards.smtp.transaction import (
     MAX_RECIPIENTS,
     Answered,
@@ -69,6 +70,8 @@ __all__ = [
     "Unfit",
     "Unsure",
     "Verb",
+    "field_names",
+    "finish",
     "parse_mailbox",
     "read_message",
     "read_offers",
