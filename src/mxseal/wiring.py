@@ -4,11 +4,12 @@ Adapters are imported where they are made, because start-up time is part of the
 command line's interface.
 """
 
-from collections.abc import AsyncIterator
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 import msgspec
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from mxseal.config import Settings
     from mxseal.decisions.checkup import Judgement
     from mxseal.decisions.overrides import Overrides
+    from mxseal.journeys.answer_mta import PolicyService
     from mxseal.journeys.deliver import Deliverer
     from mxseal.journeys.examine_domain import Examiner
     from mxseal.journeys.ports import (
@@ -253,6 +255,97 @@ def read_overrides(settings: "Settings") -> "Overrides":
     return read
 
 
+class PolicyAnswers(NamedTuple):
+    """What answers MTAs, and its parts that somebody else has to run or look at."""
+
+    service: "PolicyService"
+    refresh: Callable[[], Awaitable[None]]
+    """Keeps policies fresh; runs until it is cancelled."""
+    store: "PolicyStore"
+
+
+@asynccontextmanager
+async def open_policy_answers(
+    settings: "Settings", world: World, *, changed: Callable[[HostName], None]
+) -> AsyncIterator[PolicyAnswers]:
+    """The journey that answers MTAs, with the store that the configuration names; raises a `Fault`.
+
+    `changed` is called when all answers for a policy domain have to be forgotten.
+    """
+    from mxseal.adapters.clock import EventLoopSleeper, SteadyClock
+    from mxseal.adapters.memory import MemoryPolicyStore
+    from mxseal.adapters.sqlite import SqlitePolicyStore
+    from mxseal.journeys.answer_mta import PolicyService
+    from mxseal.journeys.refresh_policies import refresh_policies
+
+    path = policy_file(settings)
+    store = MemoryPolicyStore() if path is None else await SqlitePolicyStore.open(path)
+    try:
+        service = PolicyService(
+            resolver=world.resolver,
+            policy_hosts=world.policy_hosts,
+            store=store,
+            clock=world.clock,
+            steady=SteadyClock(world.clock),
+            mixed=settings.serve.mixed,
+            changed=changed,
+        )
+        try:
+            yield PolicyAnswers(
+                service, partial(refresh_policies, service.keeper, sleeper=EventLoopSleeper()), store
+            )
+        finally:
+            await service.close()
+    finally:
+        if isinstance(store, SqlitePolicyStore):
+            await store.close()
+
+
+def policy_file(settings: "Settings", environment: Mapping[str, str] = os.environ) -> Path | None:
+    """Where policies are kept; None: nowhere but in memory.  Makes the directory for a default."""
+    named = settings.policies.store
+    if named == "memory":
+        return None
+    if named:
+        if not Path(named).parent.is_dir():
+            raise ConfigurationFault(
+                f"policies.store: there is no directory {Path(named).parent}",
+                cure="make it, for the service's user",
+            )
+        return Path(named)
+    # systemd.exec(5): the first of StateDirectory=
+    state = environment.get("STATE_DIRECTORY", "").partition(":")[0]
+    if state:
+        return Path(state) / "policies.sqlite"
+    if os.geteuid() == 0:
+        return _made(Path("/var/lib/mxseal")) / "policies.sqlite"
+    data = environment.get("XDG_DATA_HOME") or Path.home() / ".local/share"
+    return _made(Path(data) / "mxseal") / "policies.sqlite"
+
+
+def control_socket(settings: "Settings", environment: Mapping[str, str] = os.environ) -> Path:
+    """Where the administrator asks the running service."""
+    if settings.serve.control:
+        return Path(settings.serve.control)
+    # systemd.exec(5): the first of RuntimeDirectory=
+    runtime = environment.get("RUNTIME_DIRECTORY", "").partition(":")[0]
+    if not runtime:
+        base = environment.get("XDG_RUNTIME_DIR", "")
+        runtime = "/run/mxseal" if os.geteuid() == 0 or not base else f"{base}/mxseal"
+    return Path(runtime) / "control.sock"
+
+
+def _made(directory: Path) -> Path:
+    try:
+        directory.mkdir(mode=0o750, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationFault(
+            f"{directory}: {error.strerror or error}",
+            cure="name a file in policies.store, or make the directory",
+        ) from None
+    return directory
+
+
 def check_settings(settings: "Settings") -> None:
     """Whether all that the settings name is there and can be read; raises a `Fault` with the cure."""
     from mxseal.adapters.dns import load_trust_anchors
@@ -262,6 +355,8 @@ def check_settings(settings: "Settings") -> None:
         load_trust_anchors(world.trust_anchor)
     if world.ca_file is not None:
         read_ca_file(world.ca_file)
+    if settings.policies.store:
+        policy_file(settings)
     read_overrides(settings)
 
 

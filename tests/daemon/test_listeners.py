@@ -44,7 +44,7 @@ def test_what_is_no_socket_stays(tools, tmp_path):
     assert path.read_text() == "somebody's"
 
 
-def test_a_place_that_cannot_be_had_is_told_with_its_cure(tools, tmp_path):
+def test_a_place_that_cannot_be_had(tools, tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(UnavailableFault, match=f"127.0.0.1:{port}") as caught:

@@ -28,6 +28,7 @@ COMMANDS: Final = {
     "doctor": "mxseal.cli.doctor:doctor",
     "lab": "mxseal.cli.lab:lab",
     "send": "mxseal.cli.send:send",
+    "serve": "mxseal.cli.serve:serve",
     "sts": "mxseal.cli.sts:sts",
     "tlsrpt": "mxseal.cli.tlsrpt:tlsrpt",
 }
@@ -41,7 +42,8 @@ SUMMARIES: Final = {
     "dns": "DNS lookups with their DNSSEC status and the reason for it.",
     "doctor": "Look over this machine: resolver, clock, CA store, Postfix, kernel settings.",
     "lab": "A small internet on loopback, with attackers, to try all of this.",
-    "send": "How must mail to a domain travel, and why.",
+    "send": "How must mail to a domain travel, and why; deliver it.",
+    "serve": "Answer Postfix, Exim, Sendmail and others how mail must travel.",
     "sts": "MTA-STS records and policies: read and judge them.",
     "tlsrpt": "TLSRPT records: read and judge them.",
 }

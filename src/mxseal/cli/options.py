@@ -98,7 +98,7 @@ def _with_world(command: Command, options: tuple[Callable[[Command], Command], .
         from mxseal.adapters.dns import parse_server
 
         lab = kwargs.pop("lab")
-        base = _settings_of_lab(lab) if lab else WorldSettings()
+        base = settings_of_lab(lab) if lab else WorldSettings()
         given = {name: value for name in _NAMES if (value := kwargs.pop(name, None)) is not None}
         resolvers = tuple(parse_server(text) for text in kwargs.pop("resolvers"))
         trust_ad = kwargs.pop("trust_ad")
@@ -123,7 +123,8 @@ def _with_world(command: Command, options: tuple[Callable[[Command], Command], .
     return result
 
 
-def _settings_of_lab(where: str) -> WorldSettings:
+def settings_of_lab(where: str) -> WorldSettings:
+    """Where everything is in the laboratory of a directory, or of the default one (``auto``)."""
     from mxseal.adapters.dns import parse_server
     from mxseal.cli.lab import default_directory, read_description
 

@@ -8,6 +8,8 @@ import click
 
 from mxseal.cli.options import world_options
 from mxseal.cli.output import print_json
+from mxseal.cli.postfix_config import postfix_config
+from mxseal.cli.send_admin import dump, export, purge, refresh, status
 from mxseal.vocabulary.faults import UsageFault
 from mxseal.wiring import WorldSettings
 
@@ -24,6 +26,10 @@ MAIL_WAITS = 75
 @click.group()
 def send() -> None:
     """How must mail to a domain travel, and why."""
+
+
+for command in (dump, export, postfix_config, purge, refresh, status):
+    send.add_command(command)
 
 
 @send.command()

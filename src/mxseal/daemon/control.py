@@ -175,7 +175,7 @@ class ControlConnection:
             await self._send({"done": True})
 
     async def _send(self, line: dict[str, Any]) -> None:
-        self._writer.write(msgspec.json.encode(line) + b"\n")
+        self._writer.write(msgspec.json.encode(line, enc_hook=str) + b"\n")
         await self._writer.drain()
 
 

@@ -1,0 +1,224 @@
+"""``mxseal serve`` as a process of its own, over the laboratory; and the commands that look after it."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from contextlib import contextmanager, suppress
+
+import pytest
+
+from mxseal.cli import run
+from mxseal.cli.postfix_config import lines
+from mxseal.lab import Attack, Lab, LabThread
+
+DOMAINS = ("good-dane.test", "good-sts.test", "good-both.test", "sts-testing.test", "bogus.test")
+STS = "OK secure match=mx1.good-sts.test servername=hostname"
+
+
+@pytest.fixture(scope="module")
+def lab():
+    with LabThread(Lab(scenarios=DOMAINS)) as lab:
+        yield lab
+
+
+class Served:
+    """The running process, asked over its socket."""
+
+    def __init__(self, home, config, process):
+        self.home, self.config, self.process = home, config, process
+
+    def ask(self, *questions):
+        told = []
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.settimeout(60)
+            sock.connect(str(self.home / "s.sock"))
+            for question in questions:
+                sock.sendall(b"%d:%b," % (len(question), question.encode()))
+                octets = b""
+                while not octets.endswith(b","):
+                    octets += sock.recv(100_000)
+                told.append(octets[octets.index(b":") + 1 : -1].decode().strip())
+        return told
+
+    def end(self, number=signal.SIGTERM):
+        self.process.send_signal(number)
+        return self.process.wait(60)
+
+
+@pytest.fixture
+def serving(tmp_path, lab):
+    """Call it to start the service; it may be started again over the same files."""
+    home = tmp_path
+    if len(str(home / "control.sock")) > 100:
+        pytest.skip(f"{home} is too long for a unix socket")
+    (home / "ca.pem").write_bytes(lab.ca_pem)
+    (home / "root.key").write_text(lab.trust_anchor)
+    (home / "overrides").write_text("held.test temp wait\n")
+    address, port = lab.resolver
+    (home / "mxseal.toml").write_text(f"""
+[dns]
+resolvers = ["{address}:{port}"]
+trust_anchor = "{home}/root.key"
+[policies]
+store = "{home}/policies.sqlite"
+ca_file = "{home}/ca.pem"
+https_port = {lab.https_port}
+allow_private = true
+[serve]
+socketmap = ["{home}/s.sock", "127.0.0.1:0"]
+control = "{home}/control.sock"
+overrides = "{home}/overrides"
+""")
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("MXSEAL_")}
+
+    @contextmanager
+    def start():
+        process = subprocess.Popen(
+            [sys.executable, "-m", "mxseal", "serve", "--config", str(home / "mxseal.toml")],
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment,
+        )
+        seen = []
+        for line in process.stderr:
+            seen.append(line)
+            if "event=ready" in line:
+                break
+        else:
+            raise AssertionError("".join(seen))
+        # Nobody may wait for a full pipe.
+        reader = threading.Thread(target=lambda: seen.extend(process.stderr), daemon=True)
+        reader.start()
+        try:
+            yield Served(home, str(home / "mxseal.toml"), process)
+        finally:
+            with suppress(ProcessLookupError):
+                process.kill()
+            process.wait(60)
+            reader.join(60)
+            process.stderr.close()
+
+    return start
+
+
+def test_a_service_from_start_to_end(serving, capsys):
+    with serving() as served:
+        told = served.ask(
+            "QUERY good-dane.test", "QUERY good-sts.test", "QUERYwithTLSRPT good-sts.test",
+            "sts good-both.test", "QUERY sts-testing.test", "QUERY bogus.test", "QUERY .test", "QUERY held.test",
+        )  # fmt: skip
+        assert told[:2] == ["OK dane-only", STS]
+        assert told[2].startswith(f"{STS} policy_type=sts policy_domain=good-sts.test mx_host_pattern=")
+        assert told[3].startswith("OK secure match=mx1.good-both.test:mx2.good-both.test")
+        assert told[4:] == ["NOTFOUND", "TEMP MX lookup for bogus.test is bogus", "NOTFOUND", "TEMP wait"]
+
+        config = f"--config={served.config}"
+        assert run(["send", "dump", config]) == 0
+        assert re.search(r"^good-sts\.test +enforce +until 20", capsys.readouterr().out, re.MULTILINE)
+        assert run(["send", "dump", "--jsonl", config]) == 0
+        dumped = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+        assert {state["domain"] for state in dumped} >= {
+            "good-sts.test",
+            "good-both.test",
+            "sts-testing.test",
+        }
+        assert run(["send", "export", config]) == 0
+        assert capsys.readouterr().out.splitlines() == [
+            f"{'good-both.test':<30} secure match=mx1.good-both.test:mx2.good-both.test servername=hostname",
+            f"{'good-sts.test':<30} {STS[3:]}",
+        ]
+        assert run(["send", "refresh", "good-sts.test", config]) == 0
+        assert run(["send", "refresh", "good-dane.test", config]) == 1
+        assert run(["send", "purge", "sts-testing.test", config]) == 0
+        assert run(["send", "purge", "sts-testing.test", config]) == 1
+        capsys.readouterr()
+        assert run(["send", "status", "--json", config]) == 0
+        assert json.loads(capsys.readouterr().out)["overrides"] == 1
+
+        (served.home / "overrides").write_text("held.test dane-only\n")
+        served.process.send_signal(signal.SIGHUP)
+        while served.ask("QUERY held.test") != ["OK dane-only"]:
+            assert served.process.poll() is None
+        assert served.end() == 0
+        assert not (served.home / "s.sock").exists()
+    assert run(["send", "status", f"--config={served.config}"]) == 69
+    assert "is 'mxseal serve' running" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_restart_keeps_policies(serving, lab, number):
+    with serving() as served:
+        assert served.ask("QUERY good-sts.test") == [STS]
+        served.end(number)
+    lab.attack("good-sts.test", Attack.POLICY_HOST_DOWN)
+    try:
+        # A stale socket may be there, and nobody can fetch the policy now.
+        with serving() as served:
+            assert served.ask("QUERY good-sts.test") == [STS]
+    finally:
+        lab.attack("good-sts.test", None)
+
+
+COMPLAINTS = {
+    '[serve]\nsocketmap = ["192.0.2.1:1"]\n[policies]\nstore = "memory"\n': (69, "192.0.2.1:1"),
+    '[serve]\nsocketmap = ["/nonexistent/x"]\n[policies]\nstore = "memory"\n': (69, "/nonexistent/x"),
+    "[serve]\nsocketmaps = []\n": (78, "did you mean 'socketmap'?"),
+    '[policies]\nstore = "/nonexistent/p.sqlite"\n': (78, "no directory /nonexistent"),
+}
+
+
+@pytest.mark.parametrize("text", COMPLAINTS)
+def test_a_start_that_fails_says_why(tmp_path, text):
+    (tmp_path / "mxseal.toml").write_text(text)
+    done = subprocess.run(
+        [sys.executable, "-m", "mxseal", "serve", "--config", str(tmp_path / "mxseal.toml")],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"MXSEAL_SERVE__CONTROL": str(tmp_path / "c")},
+        timeout=60,
+        check=False,
+    )
+    code, told = COMPLAINTS[text]
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.returncode == code
+
+
+POSTFIX = {
+    # version: map name, whether insecure MX RRsets need a setting
+    "3.4.23": ("postfix", True),
+    "3.6.16": ("postfix", True),
+    "3.6.17": ("postfix", False),
+    "3.7.11": ("postfix", True),
+    "3.9.9": ("postfix", False),
+    "3.10.0": ("QUERYwithTLSRPT", False),
+    "3.12-20260821": ("QUERYwithTLSRPT", False),
+}
+
+
+@pytest.mark.parametrize("version", POSTFIX)
+def test_postfix_config(capsys, tmp_path, version):
+    (tmp_path / "mxseal.toml").write_text('[serve]\nsocketmap = ["127.0.0.1:8461"]\n')
+    assert (
+        run(["send", "postfix-config", "--postfix", version, "--config", str(tmp_path / "mxseal.toml")]) == 0
+    )
+    told = capsys.readouterr().out
+    name, insecure = POSTFIX[version]
+    assert f"postconf -e 'smtp_tls_policy_maps = socketmap:inet:127.0.0.1:8461:{name}'" in told
+    assert ("smtp_tls_dane_insecure_mx_policy" in told) == insecure
+
+
+@pytest.mark.parametrize("version", ["3.3.9", "2.10", "new", ""])
+def test_postfix_config_refuses(capsys, version):
+    assert run(["send", "postfix-config", "--postfix", version or "x"]) == 64
+    assert "Postfix" in capsys.readouterr().err
+
+
+def test_postfix_config_for_a_unix_socket():
+    assert any("chroot" in line for line in lines((3, 10, 0), "/var/spool/postfix/run/mxseal.sock"))
+    assert any("socketmap:unix:/x:postfix" in line for line in lines((3, 5, 0), "/x"))
