@@ -150,6 +150,55 @@ def test_a_service_from_start_to_end(serving, capsys):
     assert "is 'mxseal serve' running" in capsys.readouterr().err
 
 
+REPORTS = (
+    f"{STS[3:]} policy_type=sts policy_domain=good-sts.test mx_host_pattern=mx1.good-sts.test"
+    " { policy_string = version: STSv1 } { policy_string = mode: enforce }"
+    " { policy_string = mx: mx1.good-sts.test } { policy_string = max_age: 1209600 }"
+)
+POSTMAP = {
+    # map name and key: what postmap -q prints, its exit code, and what it warns of
+    ("postfix", "good-sts.test"): (STS[3:], 0, ""),
+    ("postfix", "Good-STS.Test"): (STS[3:], 0, ""),
+    ("QUERYwithTLSRPT", "good-sts.test"): (REPORTS, 0, ""),
+    ("sts", "good-sts.test"): (STS[3:], 0, ""),
+    ("postfix", "good-dane.test"): ("dane-only", 0, ""),
+    ("QUERYwithTLSRPT", "good-dane.test"): ("dane-only", 0, ""),
+    ("postfix", "[mx1.good-dane.test]:25"): ("dane-only", 0, ""),
+    ("sts", "good-dane.test"): ("", 1, ""),
+    ("postfix", "sts-testing.test"): ("", 1, ""),
+    ("postfix", ".good-sts.test"): ("", 1, ""),
+    ("postfix", "[192.0.2.1]"): ("", 1, ""),
+    ("postfix", "bogus.test"): ("", 1, "temporary error: MX lookup for bogus.test is bogus"),
+    ("postfix", "held.test"): ("", 1, "temporary error: wait"),
+}
+
+
+@pytest.mark.real
+def test_postfix_asks(serving, require_tools, capsys):
+    postmap = require_tools("postmap")["postmap"]
+    with serving() as served:
+        assert run(["send", "status", "--json", f"--config={served.config}"]) == 0
+        listening = dict(place.split() for place in json.loads(capsys.readouterr().out)["listening"])
+        for place in (f"unix:{served.home}/s.sock", f"inet:{listening['socketmap']}"):
+            for (name, key), (printed, code, warning) in POSTMAP.items():
+                done = subprocess.run(
+                    [postmap, "-q", key, f"socketmap:{place}:{name}"],
+                    capture_output=True,
+                    text=True,
+                    check=False,
+                    timeout=60,
+                )
+                assert (done.stdout.strip(), done.returncode) == (printed, code), (name, key, done.stderr)
+                assert warning in done.stderr
+            # All keys of one process go over one connection.
+            keys = "\n".join(key for _, key in POSTMAP if "bogus" not in key and "held" not in key)
+            done = subprocess.run(
+                [postmap, "-q", "-", f"socketmap:{place}:postfix"],
+                input=keys, capture_output=True, text=True, check=False, timeout=60,
+            )  # fmt: skip
+            assert "good-dane.test\tdane-only\n" in done.stdout
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_a_restart_keeps_policies(serving, lab, number):
     with serving() as served:

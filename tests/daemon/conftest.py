@@ -191,7 +191,17 @@ class Tools:
             while not condition():  # noqa: ASYNC110 - see above
                 await asyncio.sleep(0)
 
+    def __init__(self, loop_factory):
+        self._loop_factory = loop_factory
 
-@pytest.fixture(scope="session")
-def tools():
-    return Tools
+    def run(self, main):
+        with asyncio.Runner(loop_factory=self._loop_factory) as runner:
+            return runner.run(main)
+
+
+@pytest.fixture(params=["asyncio", "uvloop"])
+def tools(request):
+    """Everything is tried on both event loops: they differ in how connections end and sockets are taken over."""
+    if request.param == "asyncio":
+        return Tools(None)
+    return Tools(pytest.importorskip("uvloop").new_event_loop)

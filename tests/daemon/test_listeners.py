@@ -88,7 +88,7 @@ def test_unix_and_tcp_and_the_end(tools, tmp_path):
             assert stat.S_IMODE(path.stat().st_mode) == 0o666
         assert not path.exists()
 
-    asyncio.run(main())
+    tools.run(main())
 
 
 def test_the_end_leaves_a_successors_socket(tools, tmp_path):
@@ -100,7 +100,7 @@ def test_the_end_leaves_a_successors_socket(tools, tmp_path):
             path.write_text("the successor's")
         assert path.read_text() == "the successor's"
 
-    asyncio.run(main())
+    tools.run(main())
 
 
 def test_a_start_that_fails_leaves_nothing_open(tools, tmp_path):
@@ -112,7 +112,7 @@ def test_a_start_that_fails_leaves_nothing_open(tools, tmp_path):
                 pass
         assert not path.exists()
 
-    asyncio.run(main())  # an open socket would be a ResourceWarning
+    tools.run(main())  # an open socket would be a ResourceWarning
 
 
 def test_inherited_sockets_go_before_the_configuration(tools):
@@ -123,7 +123,7 @@ def test_inherited_sockets_go_before_the_configuration(tools):
                 assert world.daemon.listening["socketmap"] == [place]
                 assert await world.ask("QUERY dane.example") == ["OK dane"]
 
-    asyncio.run(main())
+    tools.run(main())
 
 
 PROGRAM = """
@@ -183,7 +183,7 @@ def test_what_the_service_manager_is_told(tools, tmp_path):
                 told += [manager.recv(500).decode(), manager.recv(500).decode()]
             return told
 
-        told = asyncio.run(main())
+        told = tools.run(main())
         ready = [text for text in told if text.startswith("READY=1\nSTATUS=answering at 127.0.0.1:")]
         assert len(ready) == 2
         assert "WATCHDOG=1" in told

@@ -45,7 +45,7 @@ def test_a_line_for_a_line(tools, line):
         async with everything(tools) as world:
             assert (await world.say(line.encode(), listener="lines")).decode() == LINES[line]
 
-    asyncio.run(main())
+    tools.run(main())
 
 
 def test_many_lines_are_answered_in_order(tools):
@@ -58,7 +58,7 @@ def test_many_lines_are_answered_in_order(tools):
             told = (await reader.read()).decode().splitlines()
             assert told == ["NOTFOUND", "OK dane"] * 1000
 
-    asyncio.run(main())
+    tools.run(main())
 
 
 def test_a_line_in_pieces(tools):
@@ -71,7 +71,7 @@ def test_a_line_in_pieces(tools):
                 await asyncio.sleep(0)
             assert await reader.readline() == b"OK dane\n"
 
-    asyncio.run(main())
+    tools.run(main())
 
 
 async def get(world, target, *, method="GET", listener="http", more=""):
@@ -113,7 +113,7 @@ def test_policies_over_http(tools, target):
         async with everything(tools, overrides=overrides) as world:
             return await get(world, target)
 
-    status, headers, body = asyncio.run(main())
+    status, headers, body = tools.run(main())
     assert (status, json.loads(body).get("answer")) == STATUSES[target]
     assert int(headers["content-length"]) == len(body)
     if status >= 400:
@@ -126,7 +126,7 @@ def test_all_of_an_answer(tools):
         async with everything(tools) as world:
             return await get(world, "/v1/policy/secure.example")
 
-    _, headers, body = asyncio.run(main())
+    _, headers, body = tools.run(main())
     assert headers["cache-control"] == "no-store"
     told = json.loads(body)
     assert told["postfix"] == told["sendmail"] == SECURE
@@ -145,7 +145,7 @@ def test_several_requests_on_one_connection(tools):
             assert told.count(b"HTTP/1.1 200") == 3
             assert told.count(b'"answer":"dane"') == 2
 
-    asyncio.run(main())
+    tools.run(main())
 
 
 WRONG = {
@@ -166,7 +166,7 @@ def test_wrong_requests(tools, octets, listener):
             status = int(told.split()[1])
             assert status == (WRONG[octets] if listener == "http" or WRONG[octets] != 405 else 404)
 
-    asyncio.run(main())
+    tools.run(main())
 
 
 def test_metrics(tools):
@@ -178,7 +178,7 @@ def test_metrics(tools):
             assert headers["content-type"].startswith("text/plain; version=0.0.4")
             return body.decode()
 
-    text = asyncio.run(main())
+    text = tools.run(main())
     samples = dict(re.findall(r"^([a-z_]+(?:\{[^}]*\})?) ([0-9.e+]+)$", text, re.MULTILINE))
     assert len(samples) == sum(not line.startswith("#") for line in text.splitlines())
     assert samples['mxseal_answers_total{from="ready",answer="any"}'] == "2"
@@ -223,7 +223,7 @@ def test_the_administrator(tools, tmp_path):
         with pytest.raises(UnavailableFault, match=str(path)):
             list(request(path, Command("status")))
 
-    asyncio.run(main())
+    tools.run(main())
 
 
 @pytest.mark.parametrize(
@@ -237,7 +237,7 @@ def test_no_command(tools, tmp_path, octets):
             told = await world.say(octets, listener="control")
             assert json.loads(told)["exit_code"] == 64
 
-    asyncio.run(main())
+    tools.run(main())
 
 
 def test_a_service_that_is_cut_off(tools, tmp_path):
@@ -254,7 +254,7 @@ def test_a_service_that_is_cut_off(tools, tmp_path):
             await asyncio.to_thread(lambda: list(request(path, Command("status"))))
         server.close()
 
-    asyncio.run(main())
+    tools.run(main())
 
 
 def test_a_reload_that_fails_keeps_what_was(tools):
@@ -269,7 +269,7 @@ def test_a_reload_that_fails_keeps_what_was(tools):
             assert await world.ask("QUERY mine.example") == ["OK encrypt"]
             assert world.daemon.counters.reloads == {"failed": 1}
 
-    asyncio.run(main())
+    tools.run(main())
 
 
 def test_a_reload_takes_over_at_once(tools):
@@ -284,4 +284,4 @@ def test_a_reload_takes_over_at_once(tools):
                     world.daemon.reload()
             assert told == ["NOTFOUND ", "OK dane", "OK may", "OK dane", "NOTFOUND ", "OK dane"]
 
-    asyncio.run(main())
+    tools.run(main())

@@ -69,7 +69,7 @@ def test_questions(tools, pieces):
             assert len(world.service.asked) == len(QUESTIONS)
             assert world.daemon.counters.ready == len(QUESTIONS | AT_ONCE)
 
-    asyncio.run(main())
+    tools.run(main())
 
 
 def test_all_at_once_is_answered_in_order(tools):
@@ -81,7 +81,7 @@ def test_all_at_once_is_answered_in_order(tools):
             expected = [(QUESTIONS | AT_ONCE)[question] for question in questions]
             assert told == b"".join(map(tools.framed, expected))
 
-    asyncio.run(main())
+    tools.run(main())
 
 
 def test_octet_by_octet(tools):
@@ -95,7 +95,7 @@ def test_octet_by_octet(tools):
             assert await tools.read_reply(reader) == SECURE
             writer.close()
 
-    asyncio.run(main())
+    tools.run(main())
 
 
 def test_a_slow_answer_keeps_nobody_else_waiting_and_the_order(tools):
@@ -113,7 +113,7 @@ def test_a_slow_answer_keeps_nobody_else_waiting_and_the_order(tools):
             assert world.service.asked.count("slow.example") == 1
             writer.close()
 
-    asyncio.run(main())
+    tools.run(main())
 
 
 def test_a_client_that_leaves_takes_no_answer_from_others(tools):
@@ -130,7 +130,7 @@ def test_a_client_that_leaves_takes_no_answer_from_others(tools):
             assert await other == ["OK dane-only"]
             assert world.service.asked == ["slow.example"]
 
-    asyncio.run(main())
+    tools.run(main())
 
 
 @pytest.mark.parametrize("octets", MALFORMED)
@@ -144,7 +144,7 @@ def test_what_is_no_netstring_is_told_and_closed(tools, octets):
             assert await world.ask("QUERY dane.example") == ["OK dane"]
             assert world.daemon.counters.malformed["socketmap"] == 1
 
-    asyncio.run(main())
+    tools.run(main())
 
 
 def test_no_question_is_told_and_the_connection_goes_on(tools):
@@ -153,7 +153,7 @@ def test_no_question_is_told_and_the_connection_goes_on(tools):
             told = await world.ask("QUERY", "QUERY ", "", "QUERY dane.example")
             assert [reply.split()[0] for reply in told] == ["PERM", "PERM", "PERM", "OK"]
 
-    asyncio.run(main())
+    tools.run(main())
 
 
 def test_half_a_request_and_an_end_is_closed(tools):
@@ -162,7 +162,7 @@ def test_half_a_request_and_an_end_is_closed(tools):
             assert await world.say(b"12:QUERY a.te") == b""
             assert await world.say(b"") == b""
 
-    asyncio.run(main())
+    tools.run(main())
 
 
 def test_a_client_that_does_not_read_is_not_read_from(tools):
@@ -187,7 +187,7 @@ def test_a_client_that_does_not_read_is_not_read_from(tools):
                 assert await reader.readexactly(len(expected)) == expected
             writer.transport.abort()
 
-    asyncio.run(main())
+    tools.run(main())
 
 
 def test_a_thousand_connections(tools):
@@ -204,7 +204,7 @@ def test_a_thousand_connections(tools):
             for _, writer in opened:
                 writer.close()
 
-    asyncio.run(main())
+    tools.run(main())
 
 
 def test_more_connections_than_there_is_room_for(tools):
@@ -220,7 +220,7 @@ def test_more_connections_than_there_is_room_for(tools):
             await tools.until(lambda: len(world.daemon.connections) == 1)
             assert await world.ask("QUERY dane.example") == ["OK dane"]
 
-    asyncio.run(main())
+    tools.run(main())
 
 
 def test_a_mistake_of_ours_makes_mail_wait(tools, caplog):
@@ -229,7 +229,7 @@ def test_a_mistake_of_ours_makes_mail_wait(tools, caplog):
             assert await world.ask("QUERY bug.example") == ["TEMP no answer now; the service's log tells why"]
             assert await world.ask("QUERY dane.example") == ["OK dane"]
 
-    asyncio.run(main())
+    tools.run(main())
 
 
 def test_what_hangs_makes_mail_wait(tools):
@@ -243,7 +243,7 @@ def test_what_hangs_makes_mail_wait(tools):
         assert answer.until < table.now() + 60
         assert answerer.finding == 0
 
-    asyncio.run(main())
+    tools.run(main())
 
 
 def test_too_much_at_a_time_makes_mail_wait(tools):
@@ -261,7 +261,7 @@ def test_too_much_at_a_time_makes_mail_wait(tools):
         service.gate.set()
         assert {str((await task).reply) for task in tasks[:3]} == {"OK dane-only"}
 
-    asyncio.run(main())
+    tools.run(main())
 
 
 def test_an_answer_that_ends_is_found_out_again(tools):
@@ -274,7 +274,7 @@ def test_an_answer_that_ends_is_found_out_again(tools):
             assert await world.ask(*["QUERY dane.example"] * 3) == ["OK dane"] * 3
             assert len(world.service.asked) == 4
 
-    asyncio.run(main())
+    tools.run(main())
 
 
 def test_a_change_of_policy_ends_answers_at_once(tools):
@@ -289,7 +289,7 @@ def test_a_change_of_policy_ends_answers_at_once(tools):
             await world.ask(*questions)
             assert world.service.asked.count("dane.example") == 3 + 1
 
-    asyncio.run(main())
+    tools.run(main())
 
 
 def test_an_answer_that_was_outdated_on_its_way_is_not_kept(tools):
@@ -303,7 +303,7 @@ def test_an_answer_that_was_outdated_on_its_way_is_not_kept(tools):
             answerer.keep(b"request", b"reply", answer)
             assert len(table) == 0
 
-    asyncio.run(main())
+    tools.run(main())
 
 
 def test_overrides_go_first(tools):
@@ -320,7 +320,7 @@ def test_overrides_go_first(tools):
             ]  # fmt: skip
             assert world.service.asked == ["example.org"]
 
-    asyncio.run(main())
+    tools.run(main())
 
 
 def test_the_end_gives_everybody_his_answer(tools):
@@ -340,7 +340,7 @@ def test_the_end_gives_everybody_his_answer(tools):
             idle_writer.close()
             writer.close()
 
-    asyncio.run(main())
+    tools.run(main())
 
 
 def test_the_end_cuts_off_what_hangs(tools):
@@ -354,7 +354,7 @@ def test_the_end_cuts_off_what_hangs(tools):
                 await tools.read_reply(reader)
             writer.close()
 
-    asyncio.run(main())
+    tools.run(main())
 
 
 def test_the_table_is_bounded():

@@ -4,7 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from logging import getLogger
-from typing import Final
+from typing import Final, cast
 
 from mxseal.daemon.answering import Answer, Answerer
 from mxseal.daemon.connections import Connections
@@ -49,10 +49,10 @@ class SocketmapProtocol(asyncio.Protocol):
     # --- what the event loop calls -----------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - for mypy: a stream has no other
-        self._transport = transport
-        self._write = transport.write
-        self._clear = self._connections.admit(self, transport)
+        # Not asked whether it is one: uvloop's transports are none of asyncio's classes.
+        self._transport = cast("asyncio.Transport", transport)
+        self._write = self._transport.write
+        self._clear = self._connections.admit(self, self._transport)
         self._ended = not self._clear
 
     def data_received(self, data: bytes) -> None:
