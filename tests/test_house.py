@@ -22,6 +22,7 @@ KNOWN_RFCS = {
     1982: "Serial number arithmetic",
     2034: "SMTP service extension for returning enhanced error codes",
     2045: "MIME part one: format of message bodies",
+    2047: "MIME part three: message header extensions for non-ASCII text",
     2181: "Clarifications to the DNS specification",
     2182: "Selection and operation of secondary DNS servers",
     2308: "Negative caching of DNS queries",
