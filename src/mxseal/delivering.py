@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Final
 
 from mxseal.adapters.memory import MemoryPolicyStore
+from mxseal.adapters.smtp.own_name import own_name
 from mxseal.decisions.mailing import Mail
 from mxseal.journeys.deliver import Delivery
 from mxseal.journeys.ports import Clock, PolicyStore
@@ -32,8 +33,11 @@ from mxseal.vocabulary.names import HostName
 from mxseal.vocabulary.rejection import Rejection, printable
 from mxseal.wiring import World, WorldSettings
 
-_REMEMBERED: Final = MemoryPolicyStore()
-"""MTA-STS policies for as long as this process lives: trust on first use begins anew with the next one."""
+_REMEMBERED: Final[dict[object, MemoryPolicyStore]] = {}
+"""MTA-STS policies for as long as this process lives, by what was trusted when they were fetched.
+
+Trust on first use begins anew with the next process.
+"""
 
 
 async def deliver(
@@ -65,21 +69,23 @@ async def deliver(
         UsageFault: an address is none, or there is no recipient.
         DataFault: the message cannot be mailed.
     """
-    world = World(settings or WorldSettings())
+    settings = settings or WorldSettings()
+    world = World(settings)
+    if policies is None:
+        trusted = (settings.ca_file, settings.trust_anchor, settings.resolvers, settings.https_port)
+        policies = _REMEMBERED.setdefault(trusted, MemoryPolicyStore())
     mail = compose(message, to=to, sender=sender, clock=world.clock)
     async with (
-        remembering(policies) as store,
+        _opened(policies) as store,
         world.deliverer(store, ehlo_name=ehlo_name, seconds=seconds) as deliverer,
     ):
         return await deliverer.deliver(mail)
 
 
 @asynccontextmanager
-async def remembering(policies: Path | PolicyStore | None) -> AsyncIterator[PolicyStore]:
+async def _opened(policies: Path | PolicyStore) -> AsyncIterator[PolicyStore]:
     """The memory of policies; raises `StorageFault` if a file is not ours."""
-    if policies is None:
-        yield _REMEMBERED
-    elif isinstance(policies, Path):
+    if isinstance(policies, Path):
         from mxseal.adapters.sqlite import SqlitePolicyStore  # noqa: PLC0415 - few need it
 
         store = await SqlitePolicyStore.open(policies)
@@ -116,7 +122,7 @@ def compose(
     if not recipients:
         raise UsageFault("there is no recipient", cure="name one, or give the message a To field")
     author = _mailbox(sender) if sender else None
-    return Mail(sender=author, recipients=recipients, message=_finished(octets, author, recipients[0], clock))
+    return Mail(sender=author, recipients=recipients, message=_finished(octets, author, clock))
 
 
 def recipients_of(octets: bytes) -> list[str]:
@@ -128,9 +134,9 @@ def _header(octets: bytes) -> Message:
     return BytesHeaderParser(policy=policy.compat32).parsebytes(octets)
 
 
-def _finished(octets: bytes, author: Mailbox | None, recipient: Mailbox, clock: Clock) -> smtp.Message:
+def _finished(octets: bytes, author: Mailbox | None, clock: Clock) -> smtp.Message:
     made_fit = _fit(read_message(octets))
-    domain = str((author or recipient).domain) if isinstance((author or recipient).domain, HostName) else None
+    domain = author.domain if author is not None and isinstance(author.domain, HostName) else own_name()
     missing = {
         "Date": format_datetime(clock.now()),
         "Message-ID": make_msgid(domain=domain or "localhost.invalid"),

@@ -198,7 +198,11 @@ class World:
                 discover=discovering(resolver=self.resolver, keeper=keeper, clock=self.clock),
                 courier=SmtpCourier(port=self.settings.smtp_port, ehlo_name=ehlo_name, patience=patience),
                 clock=self.clock,
-                settings=DeliverySettings(roots=lambda: self.judging_roots, seconds=seconds),
+                settings=DeliverySettings(
+                    roots=lambda: self.judging_roots,
+                    seconds=seconds,
+                    allow_local=self.settings.allow_private,
+                ),
             )
         finally:
             await keeper.close()

@@ -154,7 +154,9 @@ def deliver(records, courier, *, secure=(), policy=None, to=(OTTO,), shuffle=lam
             discover=discovering(resolver=resolver, keeper=keeper, clock=clock),
             courier=courier,
             clock=clock,
-            settings=DeliverySettings(roots=lambda: Roots([AUTHORITY.root]), shuffle=shuffle, **settings),
+            settings=DeliverySettings(
+                **{"roots": lambda: Roots([AUTHORITY.root]), "shuffle": shuffle} | settings
+            ),
         )
         try:
             return await deliverer.deliver(Mail(sender=None, recipients=to, message=LETTER))
@@ -373,6 +375,29 @@ def test_when_time_is_up_no_session_begins():
     (fate,) = deliver(PLAIN, courier, seconds=0).fates
     assert isinstance(fate, Deferred)
     assert courier.errands == []
+
+
+@pytest.mark.parametrize(("allow_local", "addresses"), [(False, [V4]), (True, ["::1", "127.0.0.1", V4])])
+def test_names_that_lead_back_here_are_not_followed(allow_local, addresses):
+    records = {
+        "x.example MX": ["10 a.x.example."],
+        "a.x.example A": ["127.0.0.1", V4],
+        "a.x.example AAAA": ["::1"],
+    }
+    courier = Courier({"::1": ["down"], "127.0.0.1": ["down"]})
+    assert deliver(records, courier, allow_local=allow_local).ok
+    assert visited(courier) == addresses
+
+
+def test_who_has_no_ca_to_trust_defers():
+    def no_roots():
+        raise UnavailableFault("no CA store")
+
+    courier = Courier()
+    (fate,) = deliver(STS, courier, policy=ENFORCE, roots=no_roots).fates
+    assert isinstance(fate, Deferred)
+    assert "cannot judge a.x.example: no CA store" in fate.reasons[0].text
+    assert courier.taken == []
 
 
 class Unable:

@@ -240,6 +240,35 @@ def test_a_bare_ipv6_address_is_told_its_brackets(text):
         assert "IP address" in parse_next_hop(text).message
 
 
+@pytest.mark.parametrize(
+    ("text", "elsewhere"),
+    [
+        ("192.0.2.1", True),
+        ("10.0.0.1", True),
+        ("192.168.1.1", True),
+        ("100.64.0.1", True),
+        ("127.0.0.1", False),
+        ("127.255.255.254", False),
+        ("0.0.0.0", False),
+        ("0.1.2.3", False),
+        ("169.254.169.254", False),
+        ("224.0.0.1", False),
+        ("255.255.255.255", False),
+        ("2001:db8::1", True),
+        ("fd00::1", True),
+        ("::1", False),
+        ("::", False),
+        ("fe80::1", False),
+        ("ff02::1", False),
+        ("::ffff:127.0.0.1", False),
+        ("::ffff:192.0.2.1", True),
+        ("64:ff9b::7f00:1", False),
+    ],
+)
+def test_addresses_of_other_machines(text, elsewhere):
+    assert Address(text).is_elsewhere is elsewhere
+
+
 @given(st.text(st.sampled_from("aB.-[]:0125ü% IPv6"), max_size=25))
 def test_law_the_canonical_form_parses_to_the_same_next_hop(text):
     next_hop = parse_next_hop(text)

@@ -98,6 +98,12 @@ class DeliverySettings(msgspec.Struct, frozen=True, kw_only=True):
     """For a mail as a whole; see the top of this file."""
     shuffle: Shuffle = random.shuffle
     """Puts hosts of one preference in an order, in place."""
+    allow_local: bool = False
+    """Whether to connect to this machine and its link, as in a laboratory.
+
+    A name in the public DNS that leads to 127.0.0.1 is a mistake or a trick: mail would
+    go to whatever listens here, in a circle if that is a mail server (RFC 5321 §5.1).
+    """
 
 
 class Delivery(msgspec.Struct, frozen=True, kw_only=True):
@@ -290,7 +296,7 @@ class _Route:
             visit = await self._try_address(stop, address, use, mail)
             if visit is not None and may_go_in_clear(stop.owed.level, visit):
                 visit = await self._try_address(stop, address, TlsUse.NONE, mail)
-            if visit is None or not self._pending():
+            if not self._pending():
                 return
 
     async def _try_address(self, stop: _Stop, address: Address, use: TlsUse, mail: Mail) -> Visit | None:
@@ -323,15 +329,25 @@ class _Route:
     async def _visit(
         self, errand: Errand, level: Level, judge: Callable[[Handshake], Admission], *, sealing: bool = False
     ) -> Visit | None:
-        """Run an errand and note what came of it; None: there is no more time, or there were enough sessions."""
+        """Run an errand and note what came of it; None: there was no session, for a reason of ours."""
         if self._visits >= MAX_SESSIONS:
             self._note(Reason(f"{MAX_SESSIONS} sessions are enough for one attempt"))
             return None
         if errand.seconds <= 0:
             self._note(Reason(f"the time for one attempt, {self._settings.seconds:g} seconds, is up"))
             return None
+        if not (self._settings.allow_local or errand.address.is_elsewhere):
+            self._note(
+                Reason(f"{errand.address} is this machine or its link, and no MX host", "RFC 5321 §5.1")
+            )
+            return None
         self._visits += 1
-        visit = await self._courier.visit(errand, judge)
+        try:
+            visit = await self._courier.visit(errand, judge)
+        except Fault as fault:
+            # Ours, for instance no CA to trust.  Nothing was mailed: only a verdict can raise in a session.
+            self._note(Reason(f"this machine cannot judge {errand.host or errand.address}: {fault}"))
+            return None
         recipients = errand.mail.recipients
         outcomes = settle(visit, level, recipients, seals=sealing)
         for recipient, outcome in zip(recipients, outcomes, strict=True):

@@ -194,6 +194,18 @@ class Address(str):
         return 6 if ":" in self else 4
 
     @property
+    def is_elsewhere(self) -> bool:
+        """Whether it can be another machine's, be that in a private network: not loopback, link-local, multicast, …
+
+        An IPv4 address inside of IPv6 counts as the IPv4 address.
+        """
+        ip = self.ip
+        if isinstance(ip, ipaddress.IPv6Address) and (embedded := ip.ipv4_mapped or _nat64(ip)):
+            ip = embedded
+        here = ip.is_loopback or ip.is_unspecified or ip.is_link_local or ip.is_multicast or ip in _BROADCAST
+        return not (here or ip in _THIS_NETWORK)
+
+    @property
     def is_global(self) -> bool:
         """Whether it is a public unicast address: neither private, loopback, link-local nor multicast.
 
@@ -215,6 +227,9 @@ def _nat64(ip: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
 
 
 _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
+_BROADCAST: Final = ipaddress.IPv4Network("255.255.255.255/32")
+_THIS_NETWORK: Final = ipaddress.IPv4Network("0.0.0.0/8")
+"""Linux takes 0.0.0.0 for 127.0.0.1; the rest is nobody's."""
 _GLOBAL_UNICAST: Final = ipaddress.IPv6Network("2000::/3")
 """All that IANA has given out so far; `ipaddress` counts much that is unassigned or deprecated as global."""
 
