@@ -67,7 +67,8 @@ def test_questions(tools, pieces):
                 writer.close()
             # Once each; nothing is asked about what is known at once.
             assert len(world.service.asked) == len(QUESTIONS)
-            assert world.daemon.counters.ready == len(QUESTIONS | AT_ONCE)
+            # But for the one that is too long to be kept.
+            assert world.daemon.counters.ready == len(QUESTIONS | AT_ONCE) - 1
 
     tools.run(main())
 
@@ -368,5 +369,20 @@ def test_the_table_is_bounded():
     for number in range(150):
         table.forget(f"d{number}")
     assert not table.entries
+    assert table.octets == 0
     assert not table._domains
     assert not table._domain_of
+
+
+def test_the_table_is_bounded_in_octets():
+    table = AnswerTable(1000)
+    for number in range(100):
+        table.put(b"%d" % number, (b"x" * 90_000, 1.0), domain=f"d{number}")
+        assert table.octets <= table.max_octets
+        assert table.octets == sum(len(key) + len(entry[0]) for key, entry in table.entries.items())
+    assert b"99" in table.entries
+    assert 0 < len(table) <= 11
+    table.put(b"k" * 5000, (b"x", 1.0))
+    assert b"k" * 5000 not in table.entries
+    table.clear()
+    assert table.octets == 0

@@ -55,6 +55,8 @@ def _loop_factory() -> "Callable[[], AbstractEventLoop] | None":
 
 
 async def _serve(settings: "Settings", file: Path | None, lab: str | None) -> None:
+    import gc
+
     from mxseal.daemon.answers import AnswerTable
     from mxseal.daemon.service import Daemon
     from mxseal.daemon.systemd import Notifier, inherited_sockets
@@ -91,11 +93,14 @@ async def _serve(settings: "Settings", file: Path | None, lab: str | None) -> No
             inherited=_by_listener(inherited),
             notifier=Notifier(),
         )
-        await daemon.start()
-        try:
-            await daemon.until_stopped()
-        finally:
-            await daemon.stop()
+        with daemon.signals():
+            await daemon.start()
+            # What is there now stays; the collector need not look through it while somebody waits.
+            gc.freeze()
+            try:
+                await daemon.until_stopped()
+            finally:
+                await daemon.stop()
 
 
 def _by_listener(inherited: "dict[str, list[socket]]") -> "dict[str, list[socket]]":

@@ -11,8 +11,14 @@ ALWAYS: Final = float("inf")
 """For replies that follow from the question alone."""
 
 
+LONGEST_REQUEST: Final = 1_400
+"""Octets; what is longer is no next-hop, and not worth to be kept."""
+_USUAL: Final = 1_000
+"""Octets of a request and its reply, on average, for which there is room; usual are 200."""
+
+
 class AnswerTable:
-    """A bounded dictionary of replies.
+    """A dictionary of replies, bounded in number and octets.
 
     Who is in a hurry reads `entries` directly; an entry counts while ``now() < until``.
     `epoch` changes whenever answers were forgotten: who has had to wait with an
@@ -24,6 +30,8 @@ class AnswerTable:
 
     def __init__(self, limit: int) -> None:
         self.limit: Final = limit
+        self.max_octets: Final = limit * _USUAL
+        self.octets = 0
         self.epoch = 0
         self.entries: Final[dict[bytes, Entry]] = {}
         self._domains: Final[dict[str, set[bytes]]] = {}
@@ -31,12 +39,16 @@ class AnswerTable:
 
     def put(self, request: bytes, entry: Entry, *, domain: str | None = None) -> None:
         """Keep a reply; the oldest entries make room."""
-        if len(self.entries) >= self.limit and request not in self.entries:
+        size = len(request) + len(entry[0])
+        if len(request) > LONGEST_REQUEST or size > self.max_octets:
+            return
+        self._drop((request,))
+        while len(self.entries) >= self.limit or self.octets + size > self.max_octets:
             # A tenth at a time, so that a full table does not cost each new answer a search.
             oldest = [key for key, _ in zip(self.entries, range(max(1, self.limit // 10)), strict=False)]
             self._drop(oldest)
-        self._drop((request,))
         self.entries[request] = entry
+        self.octets += size
         if domain is not None:
             self._domain_of[request] = domain
             self._domains.setdefault(domain, set()).add(request)
@@ -48,6 +60,7 @@ class AnswerTable:
 
     def clear(self) -> None:
         self.epoch += 1
+        self.octets = 0
         self.entries.clear()
         self._domains.clear()
         self._domain_of.clear()
@@ -57,7 +70,10 @@ class AnswerTable:
 
     def _drop(self, requests: Iterable[bytes]) -> None:
         for request in requests:
-            self.entries.pop(request, None)
+            entry = self.entries.pop(request, None)
+            if entry is None:
+                continue
+            self.octets -= len(request) + len(entry[0])
             domain = self._domain_of.pop(request, None)
             if domain is not None:
                 others = self._domains[domain]

@@ -4,8 +4,8 @@ import asyncio
 import resource
 import signal
 import socket
-from collections.abc import Awaitable, Callable, Iterable
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from logging import getLogger
 from pathlib import Path
@@ -43,9 +43,10 @@ class Daemon:
     """The service.
 
         daemon = Daemon(service, settings=…, overrides=…, table=…, reload=…)
-        await daemon.start()
-        await daemon.until_stopped()      # SIGTERM or SIGINT; SIGHUP reloads
-        await daemon.stop()
+        with daemon.signals():
+            await daemon.start()
+            await daemon.until_stopped()
+            await daemon.stop()
 
     `table` is made before the journey, whose `changed` is the table's `forget`.  `read_again`
     gives what a reload takes over, or raises a `Fault`.
@@ -100,17 +101,22 @@ class Daemon:
         self._notifier.ready(self._status_text())
         log.info("ready", extra={"version": __version__, "overrides": len(self.answerer.overrides.replies)})
 
-    async def until_stopped(self) -> None:
-        """Until SIGTERM or SIGINT; SIGHUP reads the configuration again meanwhile."""
+    @contextmanager
+    def signals(self) -> Iterator[None]:
+        """SIGTERM and SIGINT end it, SIGHUP reads the configuration again: from before the start on."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
         loop.add_signal_handler(signal.SIGHUP, self._hang_up)
         try:
-            await self._stop.wait()
+            yield
         finally:
             for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
                 loop.remove_signal_handler(number)
+
+    async def until_stopped(self) -> None:
+        """Until one of the `signals` says so."""
+        await self._stop.wait()
 
     async def stop(self, grace: float = GRACE) -> None:
         """Take no new connections, answer what was asked, end."""
