@@ -17,8 +17,10 @@ from pathlib import Path
 import msgspec
 
 from mxseal.cli.dane import MadeRecord, Verification
+from mxseal.daemon.control import Status
 from mxseal.decisions.doctor import Remark
 from mxseal.decisions.mailing import Bounced, Deferred, Delivered
+from mxseal.decisions.schedule import PolicyState
 from mxseal.journeys.discover_delivery import Discovery
 from mxseal.vocabulary.observations import Evidence
 from mxseal.vocabulary.session_result import SessionResult
@@ -48,6 +50,11 @@ outside is as it came; escape it before it reaches a terminal or a page.
 answer in Postfix' words |
 | `send mail --json` | `delivery` | `fates`: a list of [Delivered](#delivered), [Deferred](#deferred) or [Bounced](#bounced), \
 one for each recipient; `sessions`: a list of [SessionResult](#sessionresult) |
+| `send dump --jsonl` | `policy-state` | [PolicyState](#policystate), a line for each domain |
+| `send status --json` | `service-status` | [Status](#status) |
+| `send purge --json` | `purged` | `domain`, and `kept`: whether anything was known about it; a line for each domain |
+| `send refresh --json` | `refreshed` | `domain`; `fetched`: whether a policy came; `detail`: the policy, or why not |
+| `config show --json` | `configuration` | `settings` by section; `sources`: where those come from that are no defaults |
 | `dane tlsa --json` | `tlsa` | [MadeRecord](#maderecord) |
 | `dane verify --json` | `dane-verify` | [Verification](#verification) |
 | `dns lookup --json` | `dns-answer` | [Answer](#answer) |
@@ -63,6 +70,8 @@ ROOTS: Sequence[type[msgspec.Struct]] = (
     Deferred,
     Bounced,
     SessionResult,
+    PolicyState,
+    Status,
     MadeRecord,
     Verification,
     Remark,

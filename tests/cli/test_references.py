@@ -10,7 +10,13 @@ SCRIPTS = Path(__file__).parents[2] / "scripts"
 
 
 @pytest.mark.parametrize(
-    "script", ["build_cli_reference.py", "build_json_reference.py", "build_configuration_reference.py"]
+    "script",
+    [
+        "build_cli_reference.py",
+        "build_json_reference.py",
+        "build_configuration_reference.py",
+        "build_openapi.py",
+    ],
 )
 def test_the_reference_is_fresh(script):
     done = subprocess.run(
