@@ -6,6 +6,7 @@ from email.message import EmailMessage
 import pytest
 
 import mxseal
+from mxseal.adapters.memory import MemoryPolicyStore
 from mxseal.decisions.mailing import Bounced, Deferred, Delivered
 from mxseal.lab import SCENARIOS, Attack, Fate
 from mxseal.vocabulary.faults import DataFault, UsageFault
@@ -15,6 +16,8 @@ ARRIVED = b"Subject: spare key\r\n\r\nIt is under the third flowerpot.\r\n.\r\nY
 
 
 def deliver(lab, *to, message=LETTER, **settings):
+    # A memory of its own for each: a failed fetch is not tried again at once.
+    settings = {"policies": MemoryPolicyStore()} | settings
     return asyncio.run(mxseal.deliver(message, to=to or None, settings=lab.world, **settings))
 
 
@@ -180,6 +183,12 @@ def test_a_policy_in_a_file_outlives_process_and_policy_host(lab, attacked, tmp_
     attacked("good-sts.test", Attack.POLICY_HOST_DOWN)
     assert not deliver(lab, "otto@good-sts.test", policies=other).fates[0].sealed
     assert deliver(lab, "otto@good-sts.test", policies=file).fates[0].sealed
+
+
+def test_this_process_remembers_policies(lab, attacked):
+    assert deliver(lab, "otto@good-sts.test", policies=None).fates[0].sealed
+    attacked("good-sts.test", Attack.POLICY_HOST_DOWN)
+    assert deliver(lab, "otto@good-sts.test", policies=None).fates[0].sealed
 
 
 def test_recipients_of_many_domains_each_get_their_own_fate(lab):
