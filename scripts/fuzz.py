@@ -30,7 +30,8 @@ import dns.message
 
 from mxseal.adapters.dns import transport
 from mxseal.decisions import checkup
-from mxseal.standards import certificate, dane, mta_sts, postfix_tls, starttls, tlsrpt
+from mxseal.decisions.overrides import parse_overrides
+from mxseal.standards import certificate, dane, mta_sts, postfix_tls, socketmap, starttls, tlsrpt
 from mxseal.vocabulary.faults import DataFault
 from mxseal.vocabulary.names import Address, HostName, parse_host_name, parse_next_hop
 from mxseal.vocabulary.observations import (
@@ -224,6 +225,31 @@ def postfix_policy(octets: bytes) -> bool:
     require(postfix_tls.parse_policy(str(policy)) == policy, "parse(str(x)) == x")
     require("\n" not in str(policy), "one line")
     return True
+
+
+def socketmap_requests(octets: bytes) -> bool:
+    pump, cut = socketmap.Pump(), socketmap.Pump()
+    events = pump.receive(octets)
+    half = len(octets) // 2
+    again = [*cut.receive(octets[:half]), *cut.receive(octets[half:])]
+    require(pump.broken == cut.broken and len(events) == len(again), "pieces do not matter")
+    for event in events:
+        if isinstance(event, socketmap.Request):
+            require(socketmap.Pump().receive(event.frame) == [event], "a request's frame is the request")
+            next_hop = postfix_tls.parse_key(event.key)
+            require(next_hop is None or rejected(next_hop) or str(next_hop).isprintable(), "a key is read")
+    return any(isinstance(event, socketmap.Request) for event in events)
+
+
+def overrides(octets: bytes) -> bool:
+    read = parse_overrides(text_of(octets))
+    if rejected(read):
+        return False
+    for key, reply in read.replies.items():
+        next_hop = parse_next_hop(key)
+        require(not rejected(next_hop) and read.reply(next_hop) == reply, "a line is found by its own key")
+        require("\n" not in str(reply), "one line")
+    return bool(read.replies)
 
 
 _AT = datetime(2026, 11, 23, tzinfo=UTC)
@@ -450,6 +476,17 @@ TARGETS: dict[str, Target] = {
             b"3 0 0 " + _CERTIFICATE.hex().encode(),
         ),
         (b"TLSA ", b"256", b"-1", b"(", b")", b"g", b"DANE-TA", b"FULL", b" ", b"\n", "٣".encode()),
+    ),
+    "socketmap": Target(
+        socketmap_requests,
+        (b"27:QUERYwithTLSRPT Example.COM,", b"12:QUERY a.test,7:sts .eu,", b"0012:QUERY a.test,", b"18:QUERY b\xc3\xbccher.test,"),
+        (b",", b":", b"12", b"0", b"99999", b"QUERY ", b" ", b"[", b"]", b":25", b"\xff", b"sts "),
+    ),
+    "overrides": Target(
+        overrides,
+        (b"# x\na.example dane-only\n.b.example  may\n", b"[mx.a.example]:587\tsecure match=a.example servername=hostname\n",
+         b"c.example temp until then\nd.example notfound"),
+        (b"\n", b" ", b"\t", b"#", b".", b"[", b"]", b":25", b"dane", b"may", b"secure match=", b"temp ", b"notfound", b"\x85"),
     ),
     "postfix-policy": Target(
         postfix_policy,
