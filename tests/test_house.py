@@ -70,6 +70,7 @@ KNOWN_RFCS = {
     6672: "DNAME redirection in the DNS",
     6698: "The DNS-based authentication of named entities (TLSA)",
     6724: "Default address selection for IPv6",
+    6335: "Service names and ports",
     6761: "Special-use domain names",
     6840: "Clarifications and implementation notes for DNSSEC",
     6891: "Extension mechanisms for DNS (EDNS(0))",

@@ -319,12 +319,9 @@ def policy_file(settings: "Settings", environment: Mapping[str, str] = os.enviro
         return Path(named)
     # systemd.exec(5): the first of StateDirectory=
     state = environment.get("STATE_DIRECTORY", "").partition(":")[0]
-    if state:
-        return Path(state) / "policies.sqlite"
-    if os.geteuid() == 0:
-        return _made(Path("/var/lib/mxseal")) / "policies.sqlite"
     data = environment.get("XDG_DATA_HOME") or Path.home() / ".local/share"
-    return _made(Path(data) / "mxseal") / "policies.sqlite"
+    own = Path("/var/lib/mxseal") if os.geteuid() == 0 else Path(data) / "mxseal"
+    return made(Path(state) if state else own, "policies.store") / "policies.sqlite"
 
 
 def control_socket(settings: "Settings", environment: Mapping[str, str] = os.environ) -> Path:
@@ -339,13 +336,14 @@ def control_socket(settings: "Settings", environment: Mapping[str, str] = os.env
     return Path(runtime) / "control.sock"
 
 
-def _made(directory: Path) -> Path:
+def made(directory: Path, key: str, mode: int = 0o750) -> Path:
+    """A directory that is used by default, made if it is missing; `key` is what names another one."""
     try:
-        directory.mkdir(mode=0o750, parents=True, exist_ok=True)
+        directory.mkdir(mode=mode, parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigurationFault(
             f"{directory}: {error.strerror or error}",
-            cure="name a file in policies.store, or make the directory",
+            cure=f"name another place in {key}, or make the directory",
         ) from None
     return directory
 

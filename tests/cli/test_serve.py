@@ -238,6 +238,25 @@ def test_a_start_that_fails_says_why(tmp_path, text):
     assert done.returncode == code
 
 
+def test_defaults_find_or_make_their_places(tmp_path):
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("MXSEAL_")}
+    environment |= {
+        "RUNTIME_DIRECTORY": str(tmp_path / "run/x"),
+        "STATE_DIRECTORY": f"{tmp_path}/state/x:/nonexistent",
+        "XDG_CONFIG_HOME": str(tmp_path),
+        "MXSEAL_SERVE__SOCKETMAP": "127.0.0.1:0",
+    }
+    with subprocess.Popen(
+        [sys.executable, "-m", "mxseal", "serve"], stderr=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        assert any("event=ready" in line for line in process.stderr)
+        assert (tmp_path / "run/x/control.sock").is_socket()
+        assert (tmp_path / "state/x/policies.sqlite").exists()
+        process.send_signal(signal.SIGINT)
+        assert "event=stopped" in process.stderr.read()
+    assert process.returncode == 0
+
+
 POSTFIX = {
     # version: map name, whether insecure MX RRsets need a setting
     "3.4.23": ("postfix", True),

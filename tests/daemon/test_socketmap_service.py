@@ -34,6 +34,7 @@ QUESTIONS = {
     "QUERY secure.example:submission": SECURE,
     "QUERY [secure.example]": SECURE,
     "QUERY [secure.example]:587": SECURE,
+    "QUERY secure.example:http": SECURE,  # nobody mails there, but services(5) knows it
 }
 AT_ONCE = {
     "QUERY .example": "NOTFOUND ",

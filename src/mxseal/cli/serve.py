@@ -62,6 +62,7 @@ async def _serve(settings: "Settings", file: Path | None, lab: str | None) -> No
     from mxseal.daemon.systemd import Notifier, inherited_sockets
     from mxseal.wiring import (
         control_socket,
+        made,
         open_policy_answers,
         open_world,
         read_overrides,
@@ -76,6 +77,9 @@ async def _serve(settings: "Settings", file: Path | None, lab: str | None) -> No
         world = settings_of_lab(lab)
     table = AnswerTable(settings.serve.answers)
     overrides = read_overrides(settings)
+    control = control_socket(settings)
+    if not settings.serve.control and "control" not in inherited:
+        made(control.parent, "serve.control", mode=0o755)
     async with (
         open_world(world) as opened,
         open_policy_answers(settings, opened, changed=table.forget) as answers,
@@ -86,7 +90,7 @@ async def _serve(settings: "Settings", file: Path | None, lab: str | None) -> No
             overrides=overrides,
             table=table,
             read_again=lambda: _read_again(file),
-            control=control_socket(settings),
+            control=control,
             background=[answers.refresh],
             store_trouble=lambda: answers.store.trouble,
             # What has no name, or its unit's, is for Postfix: most units have one socket only.

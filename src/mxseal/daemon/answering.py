@@ -7,6 +7,8 @@ domains, addresses, socket paths and texts that are no next-hop have no policy
 """
 
 import asyncio
+import socket
+from functools import lru_cache
 from logging import getLogger
 from typing import Final, Protocol
 
@@ -17,7 +19,7 @@ from mxseal.daemon.counters import Counters
 from mxseal.decisions.overrides import Overrides, override_in
 from mxseal.decisions.postfix_answer import reply_in
 from mxseal.journeys.answer_mta import Served
-from mxseal.standards.postfix_tls import Dialect, NotFound, Ok, Reply, Temporary, parse_key
+from mxseal.standards.postfix_tls import SERVICES, Dialect, NotFound, Ok, Reply, Temporary, parse_key
 from mxseal.vocabulary.names import NextHop
 from mxseal.vocabulary.rejection import Rejection, printable
 
@@ -30,6 +32,18 @@ MOST_AT_ONCE: Final = 5_000
 
 _WAIT_FOR: Final = 5.0
 """Seconds for which an answer that comes of an error of ours is kept."""
+
+
+@lru_cache(256)
+def port_of(service: str) -> int | None:
+    """What services(5) says of a name; Postfix asks with names where its configuration has them."""
+    known = SERVICES.get(service)
+    if known is not None:
+        return known
+    try:
+        return socket.getservbyname(service, "tcp")
+    except OSError:
+        return None
 
 
 class Service(Protocol):
@@ -92,7 +106,7 @@ class Answerer:
 
     def at_once(self, key: str, dialect: Dialect) -> Answer | None:
         """What can be said without looking anywhere; None: it has to be found out."""
-        next_hop = parse_key(key)
+        next_hop = parse_key(key, port_of)
         if next_hop is None:
             # A domain's parent; Postfix asks about those all the time.
             return self._said(NotFound())
@@ -108,7 +122,7 @@ class Answerer:
 
     async def find_out(self, key: str, dialect: Dialect) -> Answer:
         """What has to be found out; never raises, never takes longer than `longest` seconds."""
-        next_hop = parse_key(key)
+        next_hop = parse_key(key, port_of)
         if next_hop is None or isinstance(next_hop, Rejection):
             return Answer(NotFound(), ALWAYS)
         found = await self.find(next_hop)

@@ -16,7 +16,7 @@ from urllib.parse import unquote, urlsplit
 import h11
 import msgspec
 
-from mxseal.daemon.answering import Answerer, kind_of
+from mxseal.daemon.answering import Answerer, kind_of, port_of
 from mxseal.daemon.connections import Connections
 from mxseal.daemon.counters import Counters, exposition
 from mxseal.decisions.overrides import override_in
@@ -120,7 +120,7 @@ class PolicyRoutes:
         return await self._policy(unquote(path[len(prefix) :], errors="surrogateescape"))
 
     async def _policy(self, key: str) -> Response:
-        next_hop = parse_key(key)
+        next_hop = parse_key(key, port_of)
         if next_hop is None:
             return problem(
                 400, "Bad Request", "a domain's parent has no policy for it: ask for the domain itself"

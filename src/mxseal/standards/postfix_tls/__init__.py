@@ -36,7 +36,7 @@ by the name of the map that is asked), and what is asked is read by `parse_key`:
 """
 
 from mxseal.standards.postfix_tls.dialects import Dialect, StsPolicy, dialect_of, with_sts
-from mxseal.standards.postfix_tls.keys import parse_key
+from mxseal.standards.postfix_tls.keys import SERVICES, parse_key
 from mxseal.standards.postfix_tls.policy import (
     MAX_REPLY_OCTETS,
     SecurityLevel,
@@ -49,6 +49,7 @@ from mxseal.standards.postfix_tls.reply import NotFound, Ok, Reply, Temporary
 
 __all__ = [
     "MAX_REPLY_OCTETS",
+    "SERVICES",
     "Dialect",
     "NotFound",
     "Ok",
