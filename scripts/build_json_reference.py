@@ -51,6 +51,8 @@ answer in Postfix' words |
 | `send mail --json` | `delivery` | `fates`: a list of [Delivered](#delivered), [Deferred](#deferred) or [Bounced](#bounced), \
 one for each recipient; `sessions`: a list of [SessionResult](#sessionresult) |
 | `send dump --jsonl` | `policy-state` | [PolicyState](#policystate), a line for each domain |
+| `send ask --json` | `service-answer` | `answer`: in Postfix' words; `override`: whether it was set by hand; `lines`: \
+the explanation; `policy`: [PolicyState](#policystate) or null; `store_trouble` |
 | `send status --json` | `service-status` | [Status](#status) |
 | `send purge --json` | `purged` | `domain`, and `kept`: whether anything was known about it; a line for each domain |
 | `send refresh --json` | `refreshed` | `domain`; `fetched`: whether a policy came; `detail`: the policy, or why not |

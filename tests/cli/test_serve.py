@@ -139,6 +139,15 @@ def test_a_service_from_start_to_end(serving, capsys):
         capsys.readouterr()
         assert run(["send", "status", "--json", config]) == 0
         assert json.loads(capsys.readouterr().out)["overrides"] == 1
+        assert run(["send", "ask", "good-sts.test", config]) == 0
+        explained = capsys.readouterr().out
+        assert explained.startswith("Mail to good-sts.test may be delivered.")
+        assert explained.rstrip().endswith(f"The service answers: {STS}")
+        assert run(["send", "ask", "held.test", "--json", config]) == 75
+        held = json.loads(capsys.readouterr().out)
+        assert (held["answer"], held["override"]) == ("TEMP wait", True)
+        assert run(["send", "ask", "a..b", config]) == 64
+        capsys.readouterr()
 
         (served.home / "overrides").write_text("held.test dane-only\n")
         served.process.send_signal(signal.SIGHUP)

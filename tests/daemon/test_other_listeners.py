@@ -8,7 +8,7 @@ import pytest
 
 from mxseal.daemon.control import Command, request
 from mxseal.decisions.overrides import Overrides, parse_overrides
-from mxseal.vocabulary.faults import ConfigurationFault, TemporaryFault, UnavailableFault
+from mxseal.vocabulary.faults import ConfigurationFault, TemporaryFault, UnavailableFault, UsageFault
 
 SECURE = "OK secure match=mx.example.com:.example.net servername=hostname"
 PLACES = {"lines": ("127.0.0.1:0",), "http": ("127.0.0.1:0",), "metrics": ("127.0.0.1:0",)}
@@ -217,7 +217,7 @@ def test_the_administrator(tools, tmp_path):
             (status,) = await ask("status")
             assert f"control {path}" in status["listening"]
             assert await ask("reload") == [{"reloaded": True}]
-            with pytest.raises(UnavailableFault, match="no domain"):
+            with pytest.raises(UsageFault, match="no domain"):
                 await ask("purge", "a..b")
         assert not path.exists()
         with pytest.raises(UnavailableFault, match=str(path)):

@@ -9,7 +9,7 @@ import click
 from mxseal.cli.options import world_options
 from mxseal.cli.output import print_json
 from mxseal.cli.postfix_config import postfix_config
-from mxseal.cli.send_admin import dump, export, purge, refresh, status
+from mxseal.cli.send_admin import ask, dump, export, purge, refresh, status
 from mxseal.vocabulary.faults import UsageFault
 from mxseal.wiring import WorldSettings
 
@@ -28,7 +28,7 @@ def send() -> None:
     """How must mail to a domain travel, and why."""
 
 
-for command in (dump, export, postfix_config, purge, refresh, status):
+for command in (ask, dump, export, postfix_config, purge, refresh, status):
     send.add_command(command)
 
 

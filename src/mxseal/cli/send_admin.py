@@ -102,6 +102,33 @@ def refresh(domains: tuple[str, ...], file: Path | None, as_json: bool) -> int:
 
 
 @click.command()
+@click.argument("next_hop", metavar="NEXT-HOP")
+@config_option
+@json_option
+def ask(next_hop: str, file: Path | None, as_json: bool) -> int:
+    """What the running service tells MTAs about NEXT-HOP, and why.
+
+    As 'send explain', but with the policy that the service keeps, and the overrides
+    that it knows: what a mail that waits is really waiting for.
+
+    Exit codes: 0 there is an answer, 75 mail has to wait.
+    """
+    (item,) = _ask(file, "explain", next_hop)
+    if as_json:
+        print_json("service-answer", item)
+    else:
+        for line in item["lines"]:
+            click.echo(line)
+        click.echo()
+        if item["override"]:
+            click.echo("An override goes before all of that.")
+        click.echo(f"The service answers: {item['answer']}")
+        if item["store_trouble"]:
+            click.echo(f"Its policy store is in trouble: {item['store_trouble']}")
+    return 75 if item["answer"].startswith("TEMP") else 0
+
+
+@click.command()
 @config_option
 @json_option
 def status(file: Path | None, as_json: bool) -> int:

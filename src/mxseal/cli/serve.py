@@ -57,6 +57,7 @@ def _loop_factory() -> "Callable[[], AbstractEventLoop] | None":
 async def _serve(settings: "Settings", file: Path | None, lab: str | None) -> None:
     import gc
 
+    from mxseal.cli.explanation import lines
     from mxseal.daemon.answers import AnswerTable
     from mxseal.daemon.service import Daemon
     from mxseal.daemon.systemd import Notifier, inherited_sockets
@@ -91,6 +92,7 @@ async def _serve(settings: "Settings", file: Path | None, lab: str | None) -> No
             table=table,
             read_again=lambda: _read_again(file),
             control=control,
+            explain=lines,
             background=[answers.refresh],
             store_trouble=lambda: answers.store.trouble,
             # What has no name, or its unit's, is for Postfix: most units have one socket only.

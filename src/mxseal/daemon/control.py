@@ -10,7 +10,7 @@ what is wrong and what mends it.  The socket is for its owner and group only.
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import suppress
 from logging import getLogger
 from pathlib import Path
@@ -19,9 +19,13 @@ from typing import Any, Final, Literal, Protocol
 import msgspec
 
 from mxseal.daemon.connections import Connections
+from mxseal.decisions.postfix_answer import reply_in
 from mxseal.decisions.schedule import PolicyState
-from mxseal.vocabulary.faults import Fault, TemporaryFault, UnavailableFault
-from mxseal.vocabulary.names import HostName, parse_host_name
+from mxseal.journeys.answer_mta import Explanation
+from mxseal.journeys.discover_delivery import Discovery
+from mxseal.standards.postfix_tls import Dialect, Reply, parse_key
+from mxseal.vocabulary.faults import Fault, TemporaryFault, UnavailableFault, UsageFault
+from mxseal.vocabulary.names import HostName, NextHop, parse_host_name
 from mxseal.vocabulary.observations import PolicyFetch, PolicyFetched
 from mxseal.vocabulary.rejection import Rejection, printable
 from mxseal.vocabulary.saved import to_builtins
@@ -33,6 +37,9 @@ _SECONDS: Final = 90.0
 """For a request as a whole to be read, and for a fetch."""
 
 
+Explain = Callable[[Discovery], Iterable[str]]
+
+
 class Administration(Protocol):
     """What can be asked of the journey (`journeys.answer_mta.PolicyService`)."""
 
@@ -42,10 +49,13 @@ class Administration(Protocol):
 
     async def refresh(self, domain: HostName) -> PolicyFetch | None: ...
 
+    async def explain(self, next_hop: NextHop) -> Explanation: ...
+
 
 class Command(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    command: Literal["dump", "purge", "refresh", "status", "reload"]
+    command: Literal["dump", "explain", "purge", "refresh", "status", "reload"]
     domain: str = ""
+    """A policy domain; for ``explain`` a next-hop."""
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,9 +75,11 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
 class Commands:
     """Carries commands out."""
 
-    def __init__(self, service: Administration, status: "StatusSource") -> None:
+    def __init__(self, service: Administration, status: "StatusSource", explain: Explain) -> None:
+        """`explain` puts a decision and its facts into lines for people."""
         self._service = service
         self._status = status
+        self._explain = explain
 
     async def items(self, command: Command) -> AsyncIterator[Any]:
         """The response, item by item; raises a `Fault`."""
@@ -83,15 +95,37 @@ class Commands:
             case "purge":
                 domain = _domain(command.domain)
                 yield {"domain": domain, "kept": await self._service.purge(domain)}
+            case "explain":
+                yield await self._explanation(command.domain)
             case "refresh":
                 domain = _domain(command.domain)
                 yield {"domain": domain, **_told(await self._service.refresh(domain))}
+
+    async def _explanation(self, text: str) -> dict[str, object]:
+        next_hop = parse_key(text)
+        if next_hop is None or isinstance(next_hop, Rejection):
+            raise UsageFault(f"no next-hop: {next_hop}", cure="name a domain, for instance example.com")
+        override = self._status.override(next_hop)
+        found = await self._service.explain(next_hop)
+        return {
+            "lines": list(self._explain(found.discovery)),
+            "answer": str(
+                reply_in(Dialect.PLAIN, found.served.decision) if override is None else override
+            ).strip(),
+            "override": override is not None,
+            "policy": None if found.state is None else to_builtins(found.state),
+            "store_trouble": found.trouble,
+        }
 
 
 class StatusSource(Protocol):
     """The service itself."""
 
     def status(self) -> Status: ...
+
+    def override(self, next_hop: NextHop) -> Reply | None:
+        """What the administrator has set."""
+        ...
 
     def reload(self) -> None:
         """Read the configuration again; raises a `Fault` if it cannot be used."""
@@ -101,7 +135,7 @@ class StatusSource(Protocol):
 def _domain(text: str) -> HostName:
     domain = parse_host_name(text)
     if isinstance(domain, Rejection):
-        raise UnavailableFault(f"no domain: {domain}", cure="name a policy domain, for instance example.com")
+        raise UsageFault(f"no domain: {domain}", cure="name a policy domain, for instance example.com")
     return domain
 
 

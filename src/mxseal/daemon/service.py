@@ -16,7 +16,7 @@ from mxseal.config import Listen, Settings
 from mxseal.daemon.answering import Answerer, Service
 from mxseal.daemon.answers import AnswerTable
 from mxseal.daemon.connections import Connections
-from mxseal.daemon.control import Administration, Commands, ControlConnection, Status
+from mxseal.daemon.control import Administration, Commands, ControlConnection, Explain, Status
 from mxseal.daemon.counters import Counters
 from mxseal.daemon.http import HttpConnection, MetricsRoutes, PolicyRoutes, Routes
 from mxseal.daemon.lines import LineProtocol
@@ -24,7 +24,9 @@ from mxseal.daemon.listeners import Permissions, open_listener
 from mxseal.daemon.socketmap import SocketmapProtocol
 from mxseal.daemon.systemd import Notifier
 from mxseal.decisions.overrides import Overrides
+from mxseal.standards.postfix_tls import Reply
 from mxseal.vocabulary.faults import Fault
+from mxseal.vocabulary.names import NextHop
 
 log: Final = getLogger("mxseal.service")
 
@@ -61,6 +63,7 @@ class Daemon:
         table: AnswerTable,
         read_again: Callable[[], Overrides],
         control: Path | None = None,
+        explain: Explain = lambda _: (),
         background: Iterable[Callable[[], Awaitable[None]]] = (),
         store_trouble: Callable[[], str] = str,
         inherited: Sockets | None = None,
@@ -75,6 +78,7 @@ class Daemon:
         self._settings = settings
         self._read_again = read_again
         self._control = control
+        self._explain = explain
         self._background = list(background)
         self._store_trouble = store_trouble
         self._inherited = inherited or {}
@@ -144,6 +148,10 @@ class Daemon:
             store_trouble=self._store_trouble(),
         )
 
+    def override(self, next_hop: NextHop) -> Reply | None:
+        """What the administrator has set for it."""
+        return self.answerer.overrides.reply(next_hop)
+
     def reload(self) -> None:
         """Read the configuration again; raises a `Fault`, and keeps what was, if it cannot be used."""
         self._notifier.reloading()
@@ -180,7 +188,7 @@ class Daemon:
         serve = self._settings.serve
         loop = asyncio.get_running_loop()
         policy, metrics = PolicyRoutes(self.answerer), MetricsRoutes(self.counters, self._gauges)
-        commands = Commands(self._service, self)
+        commands = Commands(self._service, self, self._explain)
         for name, protocol, places in (
             ("socketmap", SocketmapProtocol, serve.socketmap),
             ("lines", LineProtocol, serve.lines),
