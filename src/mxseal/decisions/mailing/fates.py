@@ -35,7 +35,7 @@ _TOO_MANY: Final = (452, 552)
 """RFC 5321 §4.5.3.1.10: too many recipients is 452, and 552 to RCPT means the same."""
 
 _UNFIT: Final = {
-    # RFC 1870 §6.4, RFC 6152 §3, RFC 6531 §3.5, with the codes of RFC 3463 §3.4 and RFC 6531 §3.5.
+    # RFC 1870 §6, RFC 6152 §3, RFC 6531 §3.5, with the codes of RFC 3463 §3.4 and RFC 6531 §3.5.
     Unfit.TOO_LARGE: (Reason("the message is larger than it takes", "RFC 1870 §6"), "5.3.4"),
     Unfit.NEEDS_8BITMIME: (
         Reason("the message has octets above 127, and it does not offer 8BITMIME", "RFC 6152 §3"),

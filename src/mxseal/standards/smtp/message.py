@@ -56,7 +56,7 @@ def read_message(octets: bytes) -> Message | Rejection:
     nul = octets.find(b"\0")
     if nul >= 0:
         return Rejection(
-            "", 0, 0, f"octet {nul + 1} of the message is NUL, which mail cannot carry", "", "RFC 6152 §3"
+            "", 0, 0, f"octet {nul + 1} of the message is NUL, which mail cannot carry", "", "RFC 2045 §2.8"
         )
     octets = _BARE_LF.sub(b"\r\n", _STRAY.sub(b" ", octets))
     if not octets.endswith(b"\r\n"):

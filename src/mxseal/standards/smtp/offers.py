@@ -25,7 +25,7 @@ class Offers(msgspec.Struct, frozen=True, kw_only=True):
     """The extensions of the EHLO reply that a mail transaction uses."""
 
     size: int | None = None
-    """The largest message in octets; None: not said (RFC 1870 §4: 0 says nothing either)."""
+    """The largest message in octets; None: not said (RFC 1870 §3: 0 says nothing either)."""
     declares_size: bool = False
     """Whether MAIL may say the size."""
     eight_bit: bool = False
