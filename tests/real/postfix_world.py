@@ -127,7 +127,11 @@ class Domain:
     """More lines for the zone."""
     mx: str = ""
     """Another MX host than ``mx.`` + name."""
+    attacked: bool = False
+    """Somebody else has the address, and sends on to smtpd what he likes."""
     address: str = field(default="", init=False)
+    smtpd: str = field(default="", init=False)
+    """Where smtpd listens."""
 
     @property
     def host(self) -> str:
@@ -277,8 +281,13 @@ def until(what: str, ready, seconds: float = 30) -> None:
 
 
 class World:
-    def __init__(self, directory: Path) -> None:
+    main_cf = "smtpd_relay_restrictions = reject\n"
+    """What this world's MX hosts do with mail."""
+    master_cf: tuple[str, ...] = ()
+
+    def __init__(self, directory: Path, domains: list[Domain] = DOMAINS) -> None:
         self.dir = directory
+        self.domains = domains
         self.authorities = Authorities()
         self.ca_file = directory / "ca.pem"
         self.ca_file.write_bytes(self.authorities.root.pem)
@@ -327,8 +336,10 @@ class World:
     def zones(self) -> None:
         leaves: dict[str, Path] = {}
         parent = f"$ORIGIN test.\n{self.head(ROOT_SERVER)}root-ns A {ROOT_SERVER}\nns A {LEAF_SERVER}\n"
-        for number, domain in enumerate(DOMAINS, start=100):
-            domain.address = f"192.0.2.{number}"
+        for number, domain in enumerate(self.domains, start=100):
+            domain.address = domain.smtpd = f"192.0.2.{number}"
+            if domain.attacked:
+                domain.smtpd = f"192.0.2.{number - 80}"
             chain = self.authorities.chain(domain.certificate, f"mx.{domain.name}")
             (self.dir / f"{domain.name}.pem").write_bytes(
                 chain[0].key_pem + b"".join(issued.pem for issued in chain)
@@ -418,19 +429,20 @@ class World:
             f"compatibility_level = 3.6\nqueue_directory = {queue}\ndata_directory = {data}\n"
             f"maillog_file = {self.dir}/mail.log\nmaillog_file_prefixes = {self.dir}\n"
             "myhostname = all-mx.test\nmydestination =\nlocal_recipient_maps =\nrelay_domains =\nalias_maps =\nalias_database =\n"
-            "inet_protocols = ipv4\nsmtpd_relay_restrictions = reject\nsmtpd_peername_lookup = no\n"
+            "inet_protocols = ipv4\nsmtpd_peername_lookup = no\n"
             "smtpd_tls_security_level = may\nsmtpd_client_connection_count_limit = 0\n"
             f"smtp_tls_CAfile = {self.ca_file}\nsmtp_dns_support_level = dnssec\n"
-            "smtp_tls_security_level = dane\n"
+            f"smtp_tls_security_level = dane\n{self.main_cf}"
         )
         lines = ["postlog unix-dgram n - n - 1 postlogd", "anvil unix - - n - 1 anvil"]
         lines += [
             "tlsmgr unix - - n 1000? 1 tlsmgr",
             "rewrite unix - - n - - trivial-rewrite",
             "proxymap unix - - n - - proxymap",
+            *self.master_cf,
         ]
-        for domain in DOMAINS:
-            lines.append(f"{domain.address}:25 inet n - n - - smtpd")
+        for domain in self.domains:
+            lines.append(f"{domain.smtpd}:25 inet n - n - - smtpd")
             lines.append(f"  -o myhostname=mx.{domain.name}")
             lines.append(f"  -o smtpd_tls_chain_files={self.dir}/{domain.name}.pem")
             if domain.certificate == "no-starttls":
@@ -442,8 +454,8 @@ class World:
         run("postfix", "-c", str(conf), "check")
         daemons = run("postconf", "-c", str(conf), "-h", "daemon_directory").strip()
         spawn(self.dir / "master.out", f"{daemons}/master", "-c", str(conf), "-d")
-        for domain in DOMAINS:
-            until(f"{domain.name} greets", lambda domain=domain: self.greets(domain.address))
+        for domain in self.domains:
+            until(f"{domain.name} greets", lambda domain=domain: self.greets(domain.smtpd))
         os.environ["MAIL_CONFIG"] = str(conf)
 
     @staticmethod
@@ -456,7 +468,7 @@ class World:
 
     # --- policy hosts --------------------------------------------------------------------------------
 
-    def policy_hosts(self) -> None:
+    def policy_hosts(self) -> http.server.ThreadingHTTPServer:
         bodies = self.policy_bodies
         leaf = issue("policy hosts", issuer=self.authorities.intermediate, names=tuple(bodies))
         chain = self.dir / "policy-hosts.pem"
@@ -480,6 +492,7 @@ class World:
         context.load_cert_chain(chain)
         server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
         threading.Thread(target=server.serve_forever, daemon=True).start()
+        return server
 
     # --- the two witnesses -------------------------------------------------------------------------------
 
