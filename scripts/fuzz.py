@@ -31,7 +31,7 @@ import dns.message
 from mxseal.adapters.dns import transport
 from mxseal.decisions import checkup
 from mxseal.decisions.overrides import parse_overrides
-from mxseal.standards import certificate, dane, mta_sts, postfix_tls, socketmap, starttls, tlsrpt
+from mxseal.standards import certificate, dane, mta_sts, postfix_tls, smtp, socketmap, starttls, tlsrpt
 from mxseal.vocabulary.faults import DataFault
 from mxseal.vocabulary.names import Address, HostName, parse_host_name, parse_next_hop
 from mxseal.vocabulary.observations import (
@@ -296,6 +296,63 @@ def smtp_server(octets: bytes) -> bool:
     return sealed
 
 
+def mailbox(octets: bytes) -> bool:
+    address = smtp.parse_mailbox(text_of(octets))
+    if rejected(address):
+        return False
+    text = str(address)
+    require(smtp.parse_mailbox(text) == address, "parse(str(x)) == x")
+    require(not any(ord(sign) < 32 or 127 <= ord(sign) < 160 for sign in text), "no control gets into a command")
+    require(len(text.encode()) <= 254, "a path is bounded")
+    require(text.startswith('"') or not set("<> ") & set(text), "it ends where it ends")
+    return True
+
+
+def message(octets: bytes) -> bool:
+    read = smtp.read_message(octets)
+    if rejected(read):
+        return False
+    sent = b"".join(read.pieces())
+    require(not re.search(rb"\r(?!\n)|(?<!\r)\n", sent), "a line ends with CRLF and nothing else")
+    require(b"\r\n.\r\n" not in b"\r\n" + sent, "nothing looks like the end")
+    require(re.sub(rb"(?m)^\.", b"", sent) == read.octets, "the receiver gets it back")
+    finished = smtp.finish(read.octets, {"Date": "today"})
+    require("bcc" not in smtp.field_names(finished), "blind recipients stay so")
+    require(smtp.finish(finished, {"Date": "today"}) == finished, "finishing is done once")
+    return True
+
+
+_ENVELOPE = smtp.Envelope(
+    None,
+    tuple(smtp.Mailbox(name, HostName("example.com")) for name in ("a", "b", "c")),
+    smtp.read_message(b"Subject: x\n\n.\n"),
+)
+
+
+def transaction(octets: bytes) -> bool:
+    """What a server may say to MAIL, RCPT, DATA and the dot; accepted: somebody's mail was taken."""
+    reader = starttls.ReplyReader()
+    reader.receive(octets)
+    pump = smtp.Transaction(_ENVELOPE, smtp.Offers(pipelining=octets[:1] == b"2"))
+    said, dots = 0, 0
+    while not pump.is_over:
+        if data := pump.data_to_send():
+            dots += data == b".\r\n"
+            continue
+        reply = reader.next_reply()
+        if isinstance(reply, starttls.Reply):
+            said += reply.is_positive
+            pump.take(reply)
+        else:
+            pump.lost("gone")
+    taken = [answer for answer in pump.answers if isinstance(answer, smtp.Taken)]
+    require(len(pump.answers) == 3, "one answer for each recipient")
+    require(dots <= 1, "one end of data")
+    require(not taken or (dots == 1 and said >= 3), "taken only after MAIL, RCPT and the dot were accepted")
+    require(dots == 1 or not any(isinstance(answer, smtp.Unsure) for answer in pump.answers), "sure before the dot")
+    return bool(taken)
+
+
 def saved_evidence(octets: bytes) -> bool:
     try:
         evidence = from_json(Evidence, octets, source="e.json")
@@ -515,6 +572,30 @@ TARGETS: dict[str, Target] = {
         ),
         (b"220 ", b"250-", b"250 ", b"STARTTLS", b"\r\n", b"\n", b"\r", b"454 no\r\n", b"\x00", b"\xff", b"221 bye\r\n",
          b"250-x\r\n" * 30, b"250-" + b"x" * 1500 + b"\r\n"),
+    ),
+    "mailbox": Target(
+        mailbox,
+        (b"otto@example.com", b'"a b"@example.com', "ötto@bücher.example".encode(), b"o@[192.0.2.1]", b"o@[IPv6:::1]"),
+        (*(word.encode() for word in _NAME_WORDS), b"@", b'"', b"\\", b"<", b">", b" ", b"\r\n", b"..", b"IPv6:", b"\x85"),
+    ),
+    "message": Target(
+        message,
+        (
+            b"From: a@b\nBcc: c@d\nSubject: x\n\n.\n..\nbody\n",
+            b"Received: x\r\n y\r\n\r\n\xc3\xbc\r\n",
+            b"no header\n.\n",
+        ),
+        (b"\r", b"\n", b"\r\n", b".", b"\n.\n", b"\r.\r", b"Bcc: x\n", b" folded\n", b"Date: y\n", b"\x00", b"\xff", b":", b"\n\n"),
+        seconds=1.0,
+    ),
+    "transaction": Target(
+        transaction,
+        (
+            b"250 ok\r\n" * 4 + b"354 go\r\n250 2.0.0 taken\r\n",
+            b"250 ok\r\n550 5.1.1 who\r\n250 ok\r\n450 4.2.0 later\r\n354 go\r\n250-2.0.0 a\r\n250 2.0.0 b\r\n",
+            b"421 bye\r\n",
+        ),
+        (b"250 ok\r\n", b"354 go\r\n", b"421 no\r\n", b"450 4.0.0 x\r\n", b"550 5.0.0 x\r\n", b"250-", b"\r\n", b"\xff", b"1", b"3"),
     ),
     "dns-message": Target(
         dns_message,
