@@ -42,7 +42,10 @@ class Connections:
 
     def admit(self, connection: Connection, transport: asyncio.WriteTransport) -> bool:
         """Whether there is room; where there is none the connection is closed."""
-        if self._stopping or len(self._open) >= self._most:
+        if self._stopping:
+            transport.abort()
+            return False
+        if len(self._open) >= self._most:
             if not self._counters.refused or self._counters.refused % 1000 == 0:
                 log.error(
                     "too many connections", extra={"open": len(self._open), "serve.connections": self._most}
