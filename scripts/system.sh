@@ -14,12 +14,26 @@ command -v apt-get >/dev/null || {
     exit 69
 }
 
+export DEBIAN_FRONTEND=noninteractive
+
 missing=""
 while read -r package; do
     dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing="$missing $package"
 done <requirements/debian.txt
-[ -n "$missing" ] || { echo "All packages of requirements/debian.txt are installed."; exit 0; }
-echo "Installing:$missing"
+
+# Debian installs either Postfix or Exim.  The tests want both, so Exim is unpacked only, where nobody looks for it.
+exim=/usr/local/lib/mxseal-tests/exim4
+have_exim=""
+if [ -x /usr/sbin/exim4 ]; then
+    have_exim=yes
+elif [ -x "$exim/usr/sbin/exim4" ] && ! ldd "$exim/usr/sbin/exim4" | grep -q 'not found'; then
+    have_exim=yes
+fi
+
+if [ -z "$missing" ] && [ -n "$have_exim" ]; then
+    echo "All packages of requirements/debian.txt are installed."
+    exit 0
+fi
 
 policy=/usr/sbin/policy-rc.d
 if [ ! -e "$policy" ]; then
@@ -30,8 +44,24 @@ if [ ! -e "$policy" ]; then
 fi
 
 apt-get update -qq
+
+if [ -z "$have_exim" ]; then
+    echo "Unpacking: exim4-daemon-light"
+    download=$(mktemp -d)
+    chmod 755 "$download"
+    (cd "$download" && apt-get download -qq -o APT::Sandbox::User=root exim4-daemon-light)
+    mkdir -p "$exim"
+    dpkg-deb -x "$download"/*.deb "$exim"
+    chmod 755 "$exim/usr/sbin/exim4"
+    # Of what it depends on, the libraries.
+    libraries=$(dpkg-deb -f "$download"/*.deb Depends | tr ',' '\n' | sed -n 's/^ *\(lib[^ ]*\).*/\1/p' | tr '\n' ' ')
+    rm -r "$download"
+    missing="$missing $libraries"
+fi
+
+echo "Installing:$missing"
 # shellcheck disable=SC2086 # a list of words
-DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $missing
+apt-get install -y --no-install-recommends $missing
 
 if [ -d /run/systemd/system ]; then
     for package in $missing; do

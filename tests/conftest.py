@@ -11,8 +11,10 @@ from hypothesis import HealthCheck, settings
 settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("house")
 
-SEARCH_PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin:/usr/local/sbin"
-"""Servers live in sbin, which is not in everybody's PATH."""
+SEARCH_PATH = (
+    f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin:/usr/local/sbin:/usr/local/lib/mxseal-tests/exim4/usr/sbin"
+)
+"""Servers live in sbin, which is not in everybody's PATH; Exim where scripts/system.sh has unpacked it."""
 
 
 def lacking(reason: str) -> None:

@@ -85,7 +85,7 @@ def trouble(world, told: dict, case, *, sender: str) -> list[str]:
     sealed = case.domain.certificate != "no-starttls"
     if any((" with ESMTPS id" in mail) != sealed for mail in mails):
         found.append(f"did not travel as it should: {mails}")
-    words = case.log if sender == "postfix" else case.exim
+    words = getattr(case.log, sender)
     lines = [line for line in told["log"].splitlines() if f"mx.{name}" in line or f"@{name}" in line]
     if not any(re.search(words, line) for line in lines):
         found.append(f"nothing in the log fits {words!r}")
@@ -129,3 +129,10 @@ def hold_to_the_table(told: dict, *, sender: str) -> None:
 
 def test_postfix_sends_as_it_is_told(send):
     hold_to_the_table(send("postfix"), sender="postfix")
+
+
+def test_exim_sends_as_its_page_has_it(send, require_tools):
+    """The router and the transports of docs/exim.md, word by word."""
+    told = send("exim", require_tools("exim4")["exim4"])
+    assert "DANE" in told["version"]
+    hold_to_the_table(told, sender="exim")
