@@ -103,10 +103,13 @@ def may_attempt(state: PolicyState, record_id: str, now: datetime) -> bool:
     return allowed is None or now >= allowed or (state.attempted_at is not None and state.attempted_at > now)
 
 
-def refresh_at(state: PolicyState, jitter: float) -> datetime | None:
-    """When the policy is to be fetched again though its id is the same; None: not at all."""
-    if state.cached is None or state.cached.policy.mode is Mode.NONE:
-        # RFC 8461 §8.3: "none" is how a policy ends; nothing is lost when it expires.
+def refresh_at(state: PolicyState, record_id: str, jitter: float) -> datetime | None:
+    """When the policy is to be fetched again though its id is the same; None: not at all.
+
+    `record_id` is that of the TXT record now, empty if there is none or no answer.
+    """
+    if state.cached is None or (state.cached.policy.mode is Mode.NONE and not record_id):
+        # RFC 8461 §8.3: with "none" and then no record a policy ends; nothing is lost when it expires.
         return None
     interval = min(REFRESH, timedelta(seconds=state.cached.policy.max_age / 2))
     # The last success, as far as it is known: it may be earlier than `fetched_at` after a clock was set back.
@@ -116,9 +119,9 @@ def refresh_at(state: PolicyState, jitter: float) -> datetime | None:
     return last + interval * (0.8 + 0.2 * jitter)
 
 
-def wants_refresh(state: PolicyState, now: datetime, jitter: float) -> bool:
+def wants_refresh(state: PolicyState, record_id: str, now: datetime, jitter: float) -> bool:
     """Whether it is time to fetch again though the id is the same (or cannot be seen)."""
-    at = refresh_at(state, jitter)
+    at = refresh_at(state, record_id, jitter)
     if at is None:
         return False
     # What failed is tried again.  What was tried in the future was so by a clock that was set back since:
@@ -182,8 +185,8 @@ def after_look(
     pause = SOONEST_LOOK if ttl is None else timedelta(seconds=min(max(ttl, 0), 86400))
     pause = min(max(pause, SOONEST_LOOK), LATEST_LOOK) * (0.9 + 0.1 * jitter)
     look_at = now + pause
-    refresh = refresh_at(state, jitter)
-    if refresh is not None:
+    refresh = refresh_at(state, record_id, jitter)
+    if refresh is not None and refresh > now:
         look_at = min(look_at, refresh)
     wait = next_attempt(state, record_id)
     if wait is not None and now < wait <= now + AFTER_FAILURES:

@@ -113,6 +113,7 @@ class PolicyService:
         self._kept: OrderedDict[HostName, dict[NextHop, Served]] = OrderedDict()
         self._gathering: dict[NextHop, asyncio.Task[Served]] = {}
         self._turns = asyncio.Semaphore(limits.gatherings)
+        self._changes = 0
 
     async def answer(self, next_hop: NextHop) -> Served:
         """What holds for `next_hop` now, within `Limits.answer` seconds.
@@ -212,8 +213,8 @@ class PolicyService:
             served = self._without_store(served, state)
         elif state is not None:
             self.keeper.used(state)
-        if not await self._is_outdated(served):
-            # No await since the store was asked, so no policy has come in between.
+        changes = self._changes
+        if not await self._is_outdated(served) and changes == self._changes:
             self._keep(served)
         return served
 
@@ -300,6 +301,7 @@ class PolicyService:
 
     def _forget(self, domain: HostName) -> None:
         self._kept.pop(domain, None)
+        self._changes += 1
         if self._changed is not None:
             self._changed(domain)
 

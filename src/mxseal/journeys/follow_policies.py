@@ -213,7 +213,9 @@ class PolicyKeeper:
         record_id = known.id if isinstance(known, Record) else ""
         now, steady = self._clock.now(), self._steady.now()
         idle = schedule.is_idle(state, steady)
-        if not idle and (needs_fetch(known, state.cached, steady) or self._is_stale(state, now, steady)):
+        if not idle and (
+            needs_fetch(known, state.cached, steady) or self._is_stale(state, record_id, now, steady)
+        ):
             running = self._fetching.get(domain)
             if running is not None or self._not_yet(domain, state, record_id) is None:
                 await asyncio.shield(running or self._start(domain, record_id))
@@ -273,13 +275,13 @@ class PolicyKeeper:
             resolver = BoundedResolver(self._resolver, seconds=max(0.0, until - time))
         return await resolver.resolve(record_name(domain), RecordType.TXT)
 
-    def _is_stale(self, state: PolicyState, now: datetime, steady: datetime) -> bool:
+    def _is_stale(self, state: PolicyState, record_id: str, now: datetime, steady: datetime) -> bool:
         """Whether a policy that holds is to be fetched again, be its record there or not.
 
         An attacker who hides the record must not be able to let the policy expire (RFC 8461 §10.2).
         """
         alive = state.cached is not None and steady < state.cached.expires
-        return alive and schedule.wants_refresh(state, now, self._jitter())
+        return alive and schedule.wants_refresh(state, record_id, now, self._jitter())
 
     def _not_yet(
         self, domain: HostName, state: PolicyState | None, record_id: str

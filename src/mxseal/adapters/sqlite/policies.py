@@ -69,6 +69,7 @@ class SqlitePolicyStore:
         self._loaded = False
         self._pending: dict[HostName, None] = {}
         """Domains whose row on disk is not the one in memory."""
+        self._in_writing = 0
         self._waiting: list[asyncio.Future[bool]] = []
         self._writer: asyncio.Task[None] | None = None
         self._later: asyncio.TimerHandle | None = None
@@ -171,7 +172,7 @@ class SqlitePolicyStore:
     @property
     def unwritten(self) -> int:
         """How many are in memory only."""
-        return len(self._pending)
+        return len(self._pending) + self._in_writing
 
     async def close(self) -> None:
         """Write what can be written and close the file."""
@@ -353,17 +354,19 @@ class SqlitePolicyStore:
             domains, self._pending = self._pending, {}
             waiting, self._waiting = self._waiting, []
             batch = [(domain, self._packed(domain)) for domain in domains]
+            self._in_writing = len(batch)
             try:
                 await self._run(lambda batch=batch: self._journal.write(_unpacked(batch)))  # type: ignore[misc]
             except (sqlite3.Error, StorageFault) as error:
                 written = await self._rebuild(error)
                 if not written:
-                    self._pending = domains | self._pending
+                    self._pending, self._in_writing = domains | self._pending, 0
                     self._answer([*waiting, *self._waiting], written=False)
                     self._waiting = []
                     if not self._closed:
                         self._later = asyncio.get_running_loop().call_later(self._retry, self._write_later)
                     return
+            self._in_writing = 0
             self._recovered()
             self._answer(waiting, written=True)
 
