@@ -302,7 +302,9 @@ def mailbox(octets: bytes) -> bool:
         return False
     text = str(address)
     require(smtp.parse_mailbox(text) == address, "parse(str(x)) == x")
-    require(not any(ord(sign) < 32 or 127 <= ord(sign) < 160 for sign in text), "no control gets into a command")
+    require(
+        not any(ord(sign) < 32 or 127 <= ord(sign) < 160 for sign in text), "no control gets into a command"
+    )
     require(len(text.encode()) <= 254, "a path is bounded")
     require(text.startswith('"') or not set("<> ") & set(text), "it ends where it ends")
     return True
@@ -349,7 +351,10 @@ def transaction(octets: bytes) -> bool:
     require(len(pump.answers) == 3, "one answer for each recipient")
     require(dots <= 1, "one end of data")
     require(not taken or (dots == 1 and said >= 3), "taken only after MAIL, RCPT and the dot were accepted")
-    require(dots == 1 or not any(isinstance(answer, smtp.Unsure) for answer in pump.answers), "sure before the dot")
+    require(
+        dots == 1 or not any(isinstance(answer, smtp.Unsure) for answer in pump.answers),
+        "sure before the dot",
+    )
     return bool(taken)
 
 
