@@ -68,6 +68,8 @@ async def deliver(
     Raises:
         UsageFault: an address is none, or there is no recipient.
         DataFault: the message cannot be mailed.
+        UnavailableFault: this machine has no resolver that can be used.
+        StorageFault: the file of policies is not ours.
     """
     settings = settings or WorldSettings()
     world = World(settings)
