@@ -2,7 +2,8 @@
 
 import os
 import shutil
-from collections.abc import Callable
+import socket
+from collections.abc import Callable, Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -42,6 +43,27 @@ def require_tools() -> Callable[..., dict[str, str]]:
         return {name: path for name, path in paths.items() if path is not None}
 
     return require
+
+
+def _free_ports() -> Iterator[int]:
+    for port in range(20_000 + os.getpid() * 37 % 10_000, 32_000):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp, socket.socket() as tcp:
+            try:
+                udp.bind(("127.0.0.1", port))
+                tcp.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        yield port
+
+
+@pytest.fixture(scope="session")
+def free_ports() -> Iterator[int]:
+    """For servers that cannot choose a port themselves: `next(free_ports)` is free for UDP and for TCP.
+
+    The ports lie below those that the kernel gives to connections: what is free there now may belong to a
+    connection of some other test a moment later.
+    """
+    return _free_ports()
 
 
 @pytest.fixture(scope="session")

@@ -1,10 +1,8 @@
 """Our own delivery to a server that is not ours: Debian's Postfix takes the mail, and it arrives as it was sent."""
 
 import asyncio
-import contextlib
 import hashlib
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -82,13 +80,6 @@ retry unix - - n - - error
 """
 
 
-def free_ports(*names):
-    """Postfix cannot be told to choose."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in names]
-        return dict(zip(names, (one.getsockname()[1] for one in sockets), strict=True))
-
-
 class Postfix:
     def __init__(self, home: Path, ports: dict[str, int]) -> None:
         self.home = home
@@ -109,10 +100,10 @@ class Postfix:
 
 
 @pytest.fixture(scope="module")
-def postfix(require_tools, require_root) -> Iterator[Postfix]:
+def postfix(require_tools, require_root, free_ports) -> Iterator[Postfix]:
     require_root()
     program = require_tools("postfix")["postfix"]
-    ports = free_ports("good", "plain", "bare", "few")
+    ports = dict(zip(("good", "plain", "bare", "few"), free_ports, strict=False))
     # Not below pytest's directory: Postfix' own user must be able to go there.
     with tempfile.TemporaryDirectory(prefix="mxseal-postfix-") as name:
         home = Path(name)

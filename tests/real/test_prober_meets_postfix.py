@@ -1,9 +1,7 @@
 """The prober against a server that is not ours: Debian's Postfix, with an RSA and an ECDSA certificate."""
 
 import asyncio
-import contextlib
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -51,21 +49,16 @@ cleanup unix n - n - 0 cleanup
 """
 
 
-def free_ports(*names):
-    """Postfix cannot be told to choose."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in names]
-        return dict(zip(names, (one.getsockname()[1] for one in sockets), strict=True))
-
-
 @pytest.fixture(scope="module")
-def postfix(require_tools, require_root) -> Iterator[tuple[dict[str, int], dict[KeyType, tuple[bytes, ...]]]]:
+def postfix(
+    require_tools, require_root, free_ports
+) -> Iterator[tuple[dict[str, int], dict[KeyType, tuple[bytes, ...]]]]:
     """A Postfix of our own: its ports by name, and the chains that it sends."""
     require_root()
     program = require_tools("postfix")["postfix"]
     authority = CertificateAuthority(SystemClock().now())
     certificates = {kind: authority.issue(MX, key_type=kind) for kind in KeyType}
-    ports = free_ports("both", "plain", "closed", "old")
+    ports = dict(zip(("both", "plain", "closed", "old"), free_ports, strict=False))
     # Not below pytest's directory: Postfix' own user must be able to go there.
     with tempfile.TemporaryDirectory(prefix="mxseal-postfix-") as name:
         home = Path(name)

@@ -383,19 +383,6 @@ def _break_parent(lines: Lines) -> Lines:
     return [line for line in lines if line not in gone]
 
 
-def _free_ports() -> Iterator[int]:
-    """Ports that are free for UDP and for TCP, below those that the kernel gives to connections: what is free
-    there now may belong to a connection of some other test a moment later."""
-    for port in range(20_000 + os.getpid() * 37 % 10_000, 32_000):
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp, socket.socket() as tcp:
-            try:
-                udp.bind(("127.0.0.1", port))
-                tcp.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        yield port
-
-
 def _nsd(place: Path, port: int) -> list[str]:
     zones = "".join(
         f'zone:\n  name: "{path.stem if path.stem != "root" else "."}"\n  zonefile: "{path}"\n'
@@ -501,7 +488,7 @@ def _wait_for(server: Server, process: subprocess.Popen[bytes], log: Path) -> No
 
 
 @pytest.fixture(scope="session")
-def hierarchy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hierarchy]:
+def hierarchy(tmp_path_factory: pytest.TempPathFactory, free_ports: Iterator[int]) -> Iterator[Hierarchy]:
     os.environ["PATH"] += ":/usr/sbin:/sbin"
     missing = [tool for tool in TOOLS if shutil.which(tool) is None]
     if missing:
@@ -511,8 +498,7 @@ def hierarchy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hierarchy]:
         pytest.skip(reason)
     place = tmp_path_factory.mktemp("dns")
     Builder(place).build_all()
-    ports = _free_ports()
-    nsd, unbound, named = ((Address("127.0.0.1"), next(ports)) for _ in range(3))
+    nsd, unbound, named = ((Address("127.0.0.1"), next(free_ports)) for _ in range(3))
     commands = (
         (nsd, _nsd(place, nsd[1]), "nsd.log"),
         (unbound, _unbound(place, unbound[1], nsd[1]), "unbound.log"),
