@@ -37,7 +37,7 @@ from typing import NamedTuple
 
 from postfix_world import Domain, World, enforce, issue, run, spawn, sts, until
 
-DEAD_POLICY_HOST, FALSE_POLICY_HOST = "192.0.2.81", "192.0.2.82"
+DEAD_POLICY_HOST, FALSE_POLICY_HOST, SILENT_POLICY_HOST = "192.0.2.81", "192.0.2.82", "192.0.2.83"
 SENDER = "192.0.2.8"
 SUBMISSION = "127.0.0.1", 25
 DANE, DANE_SOME, NOTHING, WAIT = "dane-only", "dane", "NOTFOUND", "TEMP"
@@ -129,6 +129,8 @@ CASES = [
     dane("dane-unusable", True, UNVERIFIED, "1 1 1", answer=DANE_SOME),
     # RFC 7672 §2.1.1
     dane("dane-bogus", False, WAITS, answer=WAIT, bogus=True),
+    # RFC 7672 §2.2.3: TLSA where the alias leads to.
+    dane("dane-alias", True, VERIFIED, mx="alias.dane-alias.test", extra="alias CNAME mx\n"),
     Case(with_second_host("dane-some"), DANE_SOME, True, VERIFIED),
     # MTA-STS: RFC 8461 §4 and §5.
     enforced("sts-good", True, VERIFIED),
@@ -170,6 +172,16 @@ CASES = [
     # RFC 8461 §3.3 and §5.1: a policy that never could be fetched stops no mail.
     unfetched("sts-dead-host", DEAD_POLICY_HOST, True, UNVERIFIED, "self-signed"),
     unfetched("sts-false-host", FALSE_POLICY_HOST, True, UNVERIFIED, "self-signed"),
+    unfetched("sts-silent-host", SILENT_POLICY_HOST, True, UNVERIFIED, "self-signed"),
+    # RFC 8461 §3.1: of two records none counts.
+    enforced(
+        "sts-two-records",
+        True,
+        UNVERIFIED,
+        "self-signed",
+        extra='_mta-sts TXT "v=STSv1; id=2;"\n',
+        answer=NOTHING,
+    ),
     # RFC 8461 §2: DANE goes first.
     enforced("both-sts-bad", True, VERIFIED, "self-signed-wrong-name", DANE, signed=True, tlsa="3 1 1"),
     enforced("both-dane-bad", False, NOT_VERIFIED, answer=DANE, signed=True, tlsa="other 3 1 1"),
@@ -294,7 +306,7 @@ class ServeWorld(World):
 
     # --- who lies --------------------------------------------------------------------------------
 
-    def false_policy_host(self) -> None:
+    def bad_policy_hosts(self) -> None:
         """A policy that forbids every MX host, by somebody whom no CA knows: RFC 8461 §3.3."""
         stranger = issue("stranger", names=("mta-sts.sts-false-host.test",))
         (self.dir / "false.pem").write_bytes(stranger.key_pem + stranger.pem)
@@ -315,6 +327,8 @@ class ServeWorld(World):
 
         async def listen() -> None:
             await asyncio.start_server(tell, FALSE_POLICY_HOST, 443, ssl=context)
+            # And one who takes the connection, and has nothing to say.
+            await asyncio.start_server(lambda *_: None, SILENT_POLICY_HOST, 443)
             await asyncio.Event().wait()
 
         threading.Thread(target=lambda: asyncio.run(listen()), daemon=True).start()
@@ -520,7 +534,7 @@ class Story:
 
 def tell(world: ServeWorld, sender: Postfix | Exim) -> dict:
     policy_hosts = world.policy_hosts()
-    world.false_policy_host()
+    world.bad_policy_hosts()
     attacked = [case for case in CASES if case.attack]
     stranger = next(case.domain.smtpd for case in CASES if case.domain.name == "plain.test")
     between = Between(attacked, stranger)

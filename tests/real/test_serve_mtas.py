@@ -102,7 +102,7 @@ def trouble(world, told: dict, case, *, sender: str) -> list[str]:
     if any((" with ESMTPS id" in mail) != sealed for mail in mails):
         found.append(f"did not travel as it should: {mails}")
     words = getattr(case.log, sender)
-    lines = [line for line in told["log"].splitlines() if f"mx.{name}" in line or f"@{name}" in line]
+    lines = [line for line in told["log"].splitlines() if re.search(rf"[.@]{re.escape(name)}\b", line)]
     if not any(re.search(words, line) for line in lines):
         found.append(f"nothing in the log fits {words!r}")
     if case.attack:
