@@ -118,8 +118,9 @@ def trouble_under_attack(told: dict, case) -> list[str]:
     fate = "deferred" if case.resists else "sent"
     if told["fates"]["attack"][name] != fate:
         found.append(f"under attack: {told['fates']['attack'][name]}, not {fate}")
-    if case.resists and told["fates"]["over"][name] != "sent":
-        found.append(f"after the attack: {told['fates']['over'][name]}")
+    afterwards = told["fates"].get("over", {}).get(name)
+    if case.resists and afterwards != "sent":
+        found.append(f"after the attack: {afterwards}")
     mails = received(told["inbox"], "attack", name)
     # Once, and after the attack: sealed.
     if [" with ESMTPS id" in mail for mail in mails] != [case.resists]:
