@@ -227,8 +227,10 @@ class FaultCampaign(RuleBasedStateMachine):
         passed = self.started[1] + self.loop.time() - self.started[0]
         latest = max(said, passed) if self.wrongly_started else min(said, passed)
         age = held.policy.max_age
+        # A clock that is set back revives a policy, and an answer given before that holds for its TTL.
+        truly = self.loop.time() - held.time < age - 1
         # An answer may be kept half a minute longer than its policy.
-        return latest < held.stamps[0] + age - 1, min(said, passed) < held.stamps[1] + age + 31
+        return truly and latest < held.stamps[0] + age - 1, min(said, passed) < held.stamps[1] + age + 31
 
     def allowed(self, name, at_once=()):
         """Every (kind, patterns) that is neither too weak nor invented."""
