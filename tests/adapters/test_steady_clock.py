@@ -55,7 +55,9 @@ def test_small_corrections_are_followed():
     assert machine.steady.now() == machine.now()
 
 
-steps = st.lists(st.tuples(st.timedeltas(-YEAR, YEAR), st.timedeltas(timedelta(0), 2 * HOUR)), max_size=5)  # less than a day
+steps = st.lists(
+    st.tuples(st.timedeltas(-YEAR, YEAR), st.timedeltas(timedelta(0), 2 * HOUR)), max_size=5
+)  # less than a day
 
 
 @given(steps, steps)
