@@ -11,13 +11,9 @@ made beforehand, so that the CPU time shown is the resolver's alone.
     AD bit       the same cold questions with another's verdict instead of proofs
 """
 
-# ruff: noqa: E402 - this file's own name would hide dnspython's package, so its directory leaves the path first
-import sys
-
-sys.path[:] = [entry for entry in sys.path if not entry.endswith("bench")]
-
 import asyncio
 import multiprocessing
+import sys
 import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
