@@ -11,9 +11,12 @@ import threading
 from contextlib import contextmanager, suppress
 
 import pytest
+from msgspec.structs import replace
 
 from mxseal.cli import run
 from mxseal.cli.postfix_config import lines
+from mxseal.cli.serve import _without_own_store
+from mxseal.config import Settings
 from mxseal.lab import Attack, Lab, LabThread
 
 DOMAINS = ("good-dane.test", "good-sts.test", "good-both.test", "sts-testing.test", "bogus.test")
@@ -206,6 +209,15 @@ def test_postfix_asks(serving, require_tools, capsys):
                 input=keys, capture_output=True, text=True, check=False, timeout=60,
             )  # fmt: skip
             assert "good-dane.test\tdane-only\n" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("written", "used"), [("", "memory"), ("/srv/policies.sqlite", "/srv/policies.sqlite")]
+)
+def test_a_laboratory_leaves_the_policies_of_real_mail_alone(written, used):
+    settings = Settings()
+    settings = replace(settings, policies=replace(settings.policies, store=written))
+    assert _without_own_store(settings).policies.store == used
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])

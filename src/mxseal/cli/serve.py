@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     "--lab",
     metavar="DIR|auto",
     envvar="MXSEAL_LAB",
-    help="Answer about the laboratory that 'mxseal lab up' runs.  [env: MXSEAL_LAB]",
+    help="Answer about the laboratory that 'mxseal lab up' runs; policies are kept in memory, unless the"
+    " configuration names a place.  [env: MXSEAL_LAB]",
 )
 def serve(file: Path | None, lab: str | None) -> int:
     """Answer Postfix, Exim, Sendmail and others how mail must travel.
@@ -76,6 +77,7 @@ async def _serve(settings: "Settings", file: Path | None, lab: str | None) -> No
         from mxseal.cli.options import settings_of_lab
 
         world = settings_of_lab(lab)
+        settings = _without_own_store(settings)
     table = AnswerTable(settings.serve.answers)
     overrides = read_overrides(settings)
     control = control_socket(settings)
@@ -107,6 +109,15 @@ async def _serve(settings: "Settings", file: Path | None, lab: str | None) -> No
                 await daemon.until_stopped()
             finally:
                 await daemon.stop()
+
+
+def _without_own_store(settings: "Settings") -> "Settings":
+    """What a laboratory says must not get among the policies that are kept for real mail."""
+    from msgspec.structs import replace
+
+    if settings.policies.store:
+        return settings
+    return replace(settings, policies=replace(settings.policies, store="memory"))
 
 
 def _by_listener(inherited: "dict[str, list[socket]]") -> "dict[str, list[socket]]":
